@@ -1,0 +1,398 @@
+#include "http/h1.h"
+
+#include <strings.h>
+
+/* Request heads */
+
+#define TOKEN 1 /* RFC 9110, 5.6.2 */
+#define VALUE 2 /* of a field: anything but control characters; tab is allowed (RFC 9110, 5.5) */
+#define TARGET 4 /* no control characters and no space */
+
+static const uint8_t char_class[256] = {
+    ['\t'] = VALUE,
+    [' '] = VALUE,
+    ['!'] = TOKEN | VALUE | TARGET,
+    ['"'] = VALUE | TARGET,
+    ['#' ... '\''] = TOKEN | VALUE | TARGET,
+    ['(' ... ')'] = VALUE | TARGET,
+    ['*' ... '+'] = TOKEN | VALUE | TARGET,
+    [','] = VALUE | TARGET,
+    ['-' ... '.'] = TOKEN | VALUE | TARGET,
+    ['/'] = VALUE | TARGET,
+    ['0' ... '9'] = TOKEN | VALUE | TARGET,
+    [':' ... '@'] = VALUE | TARGET,
+    ['A' ... 'Z'] = TOKEN | VALUE | TARGET,
+    ['[' ... ']'] = VALUE | TARGET,
+    ['^' ... 'z'] = TOKEN | VALUE | TARGET,
+    ['{'] = VALUE | TARGET,
+    ['|'] = TOKEN | VALUE | TARGET,
+    ['}'] = VALUE | TARGET,
+    ['~'] = TOKEN | VALUE | TARGET,
+    [0x80 ... 0xff] = VALUE | TARGET,
+};
+
+static bool all_of(const char *data, size_t len, uint8_t class)
+{
+    uint8_t all = class;
+    for (size_t i = 0; i < len; i++)
+        all &= char_class[(uint8_t)data[i]];
+    return all != 0;
+}
+
+static bool is(const opf_header *header, const char *name, size_t len)
+{
+    return header->name_len == len && strncasecmp(header->name, name, len) == 0;
+}
+
+static bool has_token(const opf_header *header, const char *token, size_t len)
+{
+    for (size_t i = 0; i + len <= header->value_len; i++)
+        if (strncasecmp(header->value + i, token, len) == 0)
+            return true;
+    return false;
+}
+
+/* What a request's own headers have settled already. */
+typedef struct settled {
+    bool host;
+    bool length;
+} settled;
+
+static const char *check_header(const opf_header *header, settled *given, bool *close)
+{
+    if (!header->name_len || !all_of(header->name, header->name_len, TOKEN))
+        return "header name is not a token (RFC 9110, 5.6.2)";
+    if (!all_of(header->value, header->value_len, VALUE))
+        return "header value has a control character";
+    if (is(header, "host", 4))
+        given->host = true;
+    else if (is(header, "content-length", 14))
+        given->length = true;
+    else if (is(header, "transfer-encoding", 17))
+        return "Transfer-Encoding is not supported: bodies are sent with their Content-Length";
+    else if (is(header, "connection", 10) && has_token(header, "close", 5))
+        *close = true;
+    return NULL;
+}
+
+static void put(opf_buf *out, const void *data, size_t len)
+{
+    memcpy(out->data + out->len, data, len);
+    out->len += len;
+}
+
+#define PUT(out, literal) put(out, literal, sizeof(literal) - 1)
+
+static void put_host(opf_buf *out, const opf_url *url)
+{
+    PUT(out, "Host: ");
+    if (url->ip6)
+        PUT(out, "[");
+    put(out, url->host, url->host_len);
+    if (url->ip6)
+        PUT(out, "]");
+    if (url->port_given) {
+        PUT(out, ":");
+        opf_buf_append_uint(out, url->port); /* fits: room was made */
+    }
+    PUT(out, "\r\n");
+}
+
+static bool body_is_usual(const opf_request *request)
+{
+    static const char *const methods[] = {"POST", "PUT", "PATCH"};
+    for (size_t i = 0; i < 3; i++)
+        if (strlen(methods[i]) == request->method_len &&
+            memcmp(methods[i], request->method, request->method_len) == 0)
+            return true;
+    return false;
+}
+
+static int refuse(opf_request_error *error, const char *why, size_t header)
+{
+    error->why = why;
+    error->header = header;
+    return OPF_EINVAL;
+}
+
+/* More than all the fixed parts of a head take together. */
+#define FIXED_PARTS 128
+
+static int make_room(opf_buf *out, const opf_request *request)
+{
+    size_t need = FIXED_PARTS + request->method_len + request->url->target_len + request->url->host_len;
+    for (size_t i = 0; i < request->n_headers; i++)
+        need += (size_t)request->headers[i].name_len + request->headers[i].value_len + 4;
+    return opf_buf_reserve(out, need);
+}
+
+int opf_h1_write_head(opf_buf *out, const opf_request *request, bool *close,
+                      opf_request_error *error)
+{
+    const opf_url *url = request->url;
+    settled given = {0};
+    *close = false;
+    if (!request->method_len || !all_of(request->method, request->method_len, TOKEN))
+        return refuse(error, "method is not a token (RFC 9110, 5.6.2)", SIZE_MAX);
+    if (url->target_len && !all_of(url->target, url->target_len, TARGET))
+        return refuse(error, "URL has a control character or a space", SIZE_MAX);
+    if (make_room(out, request) != 0)
+        return OPF_ENOMEM;
+    put(out, request->method, request->method_len);
+    PUT(out, " ");
+    if (!url->target_len || url->target[0] == '?')
+        PUT(out, "/");
+    put(out, url->target, url->target_len);
+    PUT(out, " HTTP/1.1\r\n");
+    for (size_t i = 0; i < request->n_headers; i++) {
+        const opf_header *header = &request->headers[i];
+        const char *why = check_header(header, &given, close);
+        if (why)
+            return refuse(error, why, i);
+        put(out, header->name, header->name_len);
+        PUT(out, ": ");
+        put(out, header->value, header->value_len);
+        PUT(out, "\r\n");
+    }
+    if (!given.host)
+        put_host(out, url);
+    if (!given.length && (request->body_len || body_is_usual(request))) {
+        PUT(out, "Content-Length: ");
+        opf_buf_append_uint(out, request->body_len);
+        PUT(out, "\r\n");
+    }
+    PUT(out, "\r\n");
+    return 0;
+}
+
+/* Responses */
+
+static int fail(opf_h1 *h1, opf_failure failure, const char *detail)
+{
+    if (h1->failure == OPF_FAIL_NONE) {
+        h1->failure = failure;
+        h1->detail = detail;
+    }
+    return HPE_USER;
+}
+
+static int no_memory(opf_h1 *h1)
+{
+    return fail(h1, OPF_FAIL_NOMEM, NULL);
+}
+
+static int on_header_field(llhttp_t *llhttp, const char *at, size_t len)
+{
+    opf_h1 *h1 = llhttp->data;
+    opf_message *message = h1->message;
+    if (h1->in_value || !(message->n_fields + message->n_trailers)) {
+        if (opf_message_add_field(message, h1->headers_done) != 0)
+            return no_memory(h1);
+        h1->in_value = false;
+    }
+    return opf_message_add_name(message, at, len) == 0 ? 0 : no_memory(h1);
+}
+
+static int on_header_value(llhttp_t *llhttp, const char *at, size_t len)
+{
+    opf_h1 *h1 = llhttp->data;
+    h1->in_value = true;
+    return opf_message_add_value(h1->message, at, len) == 0 ? 0 : no_memory(h1);
+}
+
+/* A field without a value makes no span of it, and blanks behind a value belong to none (RFC 9112, 5.1). */
+static int on_header_value_complete(llhttp_t *llhttp)
+{
+    opf_h1 *h1 = llhttp->data;
+    opf_message *message = h1->message;
+    h1->in_value = true;
+    opf_field *field = opf_message_field(message, message->n_fields + message->n_trailers - 1);
+    while (field->value_len) {
+        uint8_t last = message->head.data[field->value_at + field->value_len - 1];
+        if (last != ' ' && last != '\t')
+            break;
+        field->value_len--;
+    }
+    return 0;
+}
+
+static bool is_interim(int status)
+{
+    return status >= 100 && status < 200;
+}
+
+/* Returns what llhttp wants: 0 go on with the body, 1 there is none for it to parse. */
+static int on_headers_complete(llhttp_t *llhttp)
+{
+    opf_h1 *h1 = llhttp->data;
+    opf_message *message = h1->message;
+    message->status = llhttp->status_code;
+    message->minor = llhttp->http_minor;
+    h1->in_value = true; /* whatever comes next begins a field */
+    if (message->status == 101)
+        return fail(h1, OPF_FAIL_PROTOCOL, "101 Switching Protocols was not asked for"), -1;
+    if (is_interim(message->status))
+        return 1;
+    h1->headers_done = true;
+    bool none = h1->head_request || message->status == 204 || message->status == 304;
+    if (none) /* as the return below does, but before the question: there is no body to be ended by a close */
+        llhttp->flags |= F_SKIPBODY;
+    h1->keep_alive = llhttp_should_keep_alive(llhttp) == 1;
+    opf_message_index(message);
+    if (none)
+        return 1;
+    if (!(llhttp->flags & F_CONTENT_LENGTH) || (llhttp->flags & (F_CHUNKED | F_TRANSFER_ENCODING)))
+        return 0;
+    if (llhttp->content_length > h1->max_body)
+        return fail(h1, OPF_FAIL_BODY_SIZE, NULL), -1;
+    if (!llhttp->content_length)
+        return 1;
+    h1->body_left = (size_t)llhttp->content_length;
+    return opf_message_expect_body(message, h1->body_left) == 0 ? 1 : (no_memory(h1), -1);
+}
+
+static int on_body(llhttp_t *llhttp, const char *at, size_t len)
+{
+    opf_h1 *h1 = llhttp->data;
+    opf_message *message = h1->message;
+    if (len > h1->max_body - message->body.len)
+        return fail(h1, OPF_FAIL_BODY_SIZE, NULL);
+    return opf_buf_append(&message->body, at, len) == 0 ? 0 : no_memory(h1);
+}
+
+static int on_message_complete(llhttp_t *llhttp)
+{
+    opf_h1 *h1 = llhttp->data;
+    if (is_interim(h1->message->status)) {
+        opf_message_forget_head(h1->message);
+        return 0;
+    }
+    h1->whole = true;
+    return HPE_PAUSED; /* what follows is not ours to parse */
+}
+
+static const llhttp_settings_t settings = {
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_header_value_complete = on_header_value_complete,
+    .on_headers_complete = on_headers_complete,
+    .on_body = on_body,
+    .on_message_complete = on_message_complete,
+};
+
+void opf_h1_begin(opf_h1 *h1, opf_message *message, bool head_request, size_t max_headers,
+                  size_t max_body)
+{
+    *h1 = (opf_h1){.message = message,
+                   .head_request = head_request,
+                   .max_headers = max_headers,
+                   .max_body = max_body,
+                   .in_value = true};
+    /* llhttp asks for settings that may be written, and never writes them */
+    llhttp_init(&h1->llhttp, HTTP_RESPONSE, (llhttp_settings_t *)(uintptr_t)&settings);
+    /* an interim response that says "close" does not end the connection before the final one */
+    llhttp_set_lenient_keep_alive(&h1->llhttp, 1);
+    h1->llhttp.data = h1;
+}
+
+static opf_h1_state state_of(const opf_h1 *h1)
+{
+    if (h1->failure != OPF_FAIL_NONE)
+        return OPF_H1_FAILED;
+    return h1->whole && !h1->body_left ? OPF_H1_DONE : OPF_H1_MORE;
+}
+
+/* Takes body bytes of a Content-Length; returns how many there were. */
+static size_t take_body(opf_h1 *h1, const uint8_t *data, size_t len)
+{
+    opf_message *message = h1->message;
+    if (len > h1->body_left)
+        len = h1->body_left;
+    if (message->object) {
+        memcpy(message->object_data + message->object_len, data, len);
+        message->object_len += len;
+    } else if (opf_buf_append(&message->body, data, len) != 0) {
+        no_memory(h1);
+    }
+    h1->body_left -= len;
+    h1->body_bytes += len;
+    return len;
+}
+
+/* Runs llhttp over the bytes; returns how many it took. */
+static size_t parse(opf_h1 *h1, const uint8_t *data, size_t len)
+{
+    llhttp_errno_t code = llhttp_execute(&h1->llhttp, (const char *)data, len);
+    if (code == HPE_OK)
+        return len;
+    const char *stop = llhttp_get_error_pos(&h1->llhttp);
+    size_t took = stop ? (size_t)(stop - (const char *)data) : len;
+    if (code == HPE_PAUSED && h1->whole)
+        return took;
+    fail(h1, OPF_FAIL_PROTOCOL, llhttp_get_error_reason(&h1->llhttp));
+    return took;
+}
+
+/* Endless headers, interim responses, chunk extensions and trailers: each is bounded by what a limit allows. */
+static void check_limits(opf_h1 *h1, size_t took, bool in_head)
+{
+    if (in_head)
+        h1->head_bytes += took;
+    else
+        h1->body_bytes += took;
+    if ((!h1->headers_done && h1->head_bytes > h1->max_headers) ||
+        h1->message->head.len > h1->max_headers)
+        fail(h1, OPF_FAIL_HEADERS_SIZE, NULL);
+    if (h1->body_bytes / 8 > h1->max_body + h1->max_headers)
+        fail(h1, OPF_FAIL_BODY_SIZE, NULL);
+}
+
+opf_h1_state opf_h1_feed(opf_h1 *h1, const uint8_t *data, size_t len, size_t *used)
+{
+    size_t at = 0;
+    if (!h1->whole) {
+        bool in_head = !h1->headers_done;
+        at = parse(h1, data, len);
+        check_limits(h1, at, in_head);
+    }
+    if (h1->failure == OPF_FAIL_NONE && h1->body_left)
+        at += take_body(h1, data + at, len - at);
+    *used = at;
+    return state_of(h1);
+}
+
+opf_h1_state opf_h1_eof(opf_h1 *h1)
+{
+    if (h1->whole && !h1->body_left)
+        return OPF_H1_DONE;
+    if (!h1->body_left && llhttp_finish(&h1->llhttp) != HPE_OK && h1->whole &&
+        h1->failure == OPF_FAIL_NONE) {
+        h1->keep_alive = false;
+        return OPF_H1_DONE; /* a body that the end of the connection ends */
+    }
+    if (h1->whole && !h1->body_left)
+        return OPF_H1_DONE;
+    if (!h1->head_bytes)
+        fail(h1, OPF_FAIL_CLOSED, NULL);
+    else
+        fail(h1, h1->headers_done ? OPF_FAIL_CLOSED_BODY : OPF_FAIL_CLOSED_HEADERS, NULL);
+    return OPF_H1_FAILED;
+}
+
+bool opf_h1_wants(const opf_h1 *h1, uint8_t **data, size_t *size)
+{
+    const opf_message *message = h1->message;
+    if (!h1->body_left || !message->object)
+        return false;
+    *data = message->object_data + message->object_len;
+    *size = h1->body_left;
+    return true;
+}
+
+opf_h1_state opf_h1_direct(opf_h1 *h1, size_t received)
+{
+    h1->message->object_len += received;
+    h1->body_left -= received;
+    h1->body_bytes += received;
+    return state_of(h1);
+}

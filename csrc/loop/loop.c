@@ -1,0 +1,299 @@
+#include "loop/loop.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/mem.h"
+
+#define BATCH 256
+#define HEAP_ARITY 4
+
+struct opf_loop {
+    int epoll_fd;
+    bool forked;
+    opf_watch timer_watch; /* a timerfd, armed no later than the first timer */
+    opf_watch wake_watch;  /* an eventfd */
+    uint64_t armed;        /* when the timerfd fires, monotonic ns; UINT64_MAX: it doesn't */
+    opf_timer **heap;      /* 4-ary, the earliest first */
+    uint32_t n_timers;
+    uint32_t cap_timers;
+    struct epoll_event batch[BATCH]; /* of the poll under way */
+    int batch_at;
+    int batch_n;
+};
+
+/* The timers' heap */
+
+static void heap_put(opf_loop *loop, uint32_t i, opf_timer *timer)
+{
+    loop->heap[i] = timer;
+    timer->slot = i + 1;
+}
+
+static void sift_up(opf_loop *loop, uint32_t i)
+{
+    opf_timer *timer = loop->heap[i];
+    while (i > 0) {
+        uint32_t parent = (i - 1) / HEAP_ARITY;
+        if (loop->heap[parent]->at <= timer->at)
+            break;
+        heap_put(loop, i, loop->heap[parent]);
+        i = parent;
+    }
+    heap_put(loop, i, timer);
+}
+
+static void sift_down(opf_loop *loop, uint32_t i)
+{
+    opf_timer *timer = loop->heap[i];
+    for (;;) {
+        uint32_t first = i * HEAP_ARITY + 1, best = i;
+        uint64_t best_at = timer->at;
+        for (uint32_t c = first; c < first + HEAP_ARITY && c < loop->n_timers; c++) {
+            if (loop->heap[c]->at < best_at) {
+                best = c;
+                best_at = loop->heap[c]->at;
+            }
+        }
+        if (best == i)
+            break;
+        heap_put(loop, i, loop->heap[best]);
+        i = best;
+    }
+    heap_put(loop, i, timer);
+}
+
+static int heap_room(opf_loop *loop)
+{
+    if (loop->n_timers < loop->cap_timers)
+        return 0;
+    uint32_t cap = loop->cap_timers ? loop->cap_timers * 2 : 64;
+    opf_timer **heap = opf_mem_realloc(loop->heap, cap * sizeof(*heap));
+    if (!heap)
+        return OPF_ENOMEM;
+    loop->heap = heap;
+    loop->cap_timers = cap;
+    return 0;
+}
+
+/* Arms the timerfd for the first timer, unless it fires no later already: one that fires too early only costs a
+ * wake-up, and deadlines that keep moving back cost no system call. */
+static void arm(opf_loop *loop)
+{
+    if (!loop->n_timers || loop->heap[0]->at >= loop->armed)
+        return;
+    uint64_t at = loop->heap[0]->at ? loop->heap[0]->at : 1; /* 0 would disarm */
+    struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(at / OPF_NS_PER_S),
+                                           .tv_nsec = (long)(at % OPF_NS_PER_S)}};
+    if (timerfd_settime(loop->timer_watch.fd, TFD_TIMER_ABSTIME, &spec, NULL) == 0)
+        loop->armed = at;
+}
+
+int opf_loop_timer_set(opf_loop *loop, opf_timer *timer, uint64_t at)
+{
+    if (timer->slot) {
+        uint64_t was = timer->at;
+        timer->at = at;
+        if (at < was)
+            sift_up(loop, timer->slot - 1);
+        else
+            sift_down(loop, timer->slot - 1);
+    } else {
+        if (heap_room(loop) != 0)
+            return OPF_ENOMEM;
+        timer->at = at;
+        heap_put(loop, loop->n_timers, timer);
+        loop->n_timers++;
+        sift_up(loop, timer->slot - 1);
+    }
+    arm(loop);
+    return 0;
+}
+
+void opf_loop_timer_clear(opf_loop *loop, opf_timer *timer)
+{
+    if (!timer->slot)
+        return;
+    uint32_t i = timer->slot - 1;
+    timer->slot = 0;
+    loop->n_timers--;
+    if (i == loop->n_timers)
+        return;
+    heap_put(loop, i, loop->heap[loop->n_timers]);
+    sift_down(loop, i);
+    sift_up(loop, loop->heap[i]->slot - 1);
+}
+
+static int fire_due(opf_loop *loop)
+{
+    int fired = 0;
+    if (!loop->n_timers)
+        return 0;
+    uint64_t now = opf_clock_mono();
+    /* as many as were set when this began: a timer that sets itself to now must not keep us here */
+    for (uint32_t left = loop->n_timers; left && loop->n_timers && loop->heap[0]->at <= now;
+         left--) {
+        opf_timer *timer = loop->heap[0];
+        opf_loop_timer_clear(loop, timer);
+        timer->fire(timer);
+        fired++;
+    }
+    return fired;
+}
+
+/* The loop's own descriptors */
+
+static void drain(int fd)
+{
+    uint64_t count;
+    while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
+        ;
+}
+
+static void on_timerfd(opf_watch *watch, uint32_t events)
+{
+    (void)events;
+    opf_loop *loop = OPF_CONTAINER(watch, opf_loop, timer_watch);
+    drain(watch->fd);
+    loop->armed = UINT64_MAX;
+}
+
+static void on_wake(opf_watch *watch, uint32_t events)
+{
+    (void)events;
+    drain(watch->fd);
+}
+
+void opf_loop_wake(opf_loop *loop)
+{
+    uint64_t one = 1;
+    while (write(loop->wake_watch.fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+}
+
+opf_loop *opf_loop_new(void)
+{
+    int timer_fd = -1, wake_fd = -1;
+    opf_loop *loop = opf_mem_zalloc(sizeof(*loop));
+    if (!loop) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    loop->armed = UINT64_MAX;
+    opf_watch_init(&loop->timer_watch, on_timerfd);
+    opf_watch_init(&loop->wake_watch, on_wake);
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (loop->epoll_fd < 0)
+        goto fail;
+    timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (timer_fd < 0)
+        goto fail;
+    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake_fd < 0)
+        goto fail;
+    if (opf_loop_watch(loop, &loop->timer_watch, timer_fd, EPOLLIN) != 0 ||
+        opf_loop_watch(loop, &loop->wake_watch, wake_fd, EPOLLIN) != 0)
+        goto fail;
+    return loop;
+
+fail:;
+    int err = errno;
+    if (wake_fd >= 0)
+        close(wake_fd);
+    if (timer_fd >= 0)
+        close(timer_fd);
+    if (loop->epoll_fd >= 0)
+        close(loop->epoll_fd);
+    opf_mem_free(loop);
+    errno = err;
+    return NULL;
+}
+
+void opf_loop_free(opf_loop *loop)
+{
+    if (!loop)
+        return;
+    close(loop->wake_watch.fd);
+    close(loop->timer_watch.fd);
+    close(loop->epoll_fd);
+    opf_mem_free(loop->heap);
+    opf_mem_free(loop);
+}
+
+void opf_loop_forked(opf_loop *loop)
+{
+    loop->forked = true;
+}
+
+int opf_loop_fd(const opf_loop *loop)
+{
+    return loop->epoll_fd;
+}
+
+/* How long one poll may go on: what is left over is reported again by the next, and whoever drives the loop gets its
+ * turn between them (TLS handshakes are the work that needs this). */
+#define POLL_NS_MAX (10 * OPF_NS_PER_MS)
+#define CLOCK_EVERY 16
+
+/* Watches */
+
+int opf_loop_watch(opf_loop *loop, opf_watch *watch, int fd, uint32_t events)
+{
+    int op = watch->fd == fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    struct epoll_event event = {.events = events, .data = {.ptr = watch}};
+    if (op == EPOLL_CTL_MOD && watch->events == events)
+        return 0;
+    if (loop->forked)
+        return OPF_EFORKED;
+    if (epoll_ctl(loop->epoll_fd, op, fd, &event) != 0)
+        return OPF_ESYS;
+    watch->fd = fd;
+    watch->events = events;
+    return 0;
+}
+
+void opf_loop_unwatch(opf_loop *loop, opf_watch *watch)
+{
+    if (watch->fd < 0)
+        return;
+    if (!loop->forked)
+        epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL); /* fails only for a closed one */
+    watch->fd = -1;
+    watch->events = 0;
+    for (int i = loop->batch_at; i < loop->batch_n; i++)
+        if (loop->batch[i].data.ptr == watch)
+            loop->batch[i].data.ptr = NULL;
+}
+
+int opf_loop_poll(opf_loop *loop, int timeout_ms)
+{
+    int done = 0;
+    int n = epoll_wait(loop->epoll_fd, loop->batch, BATCH, timeout_ms);
+    if (n < 0) {
+        if (errno != EINTR)
+            return OPF_ESYS;
+        n = 0;
+    }
+    loop->batch_n = n;
+    uint64_t until = n > CLOCK_EVERY ? opf_clock_mono() + POLL_NS_MAX : 0;
+    for (loop->batch_at = 0; loop->batch_at < loop->batch_n;) {
+        if (loop->batch_at && loop->batch_at % CLOCK_EVERY == 0 && opf_clock_mono() > until)
+            break;
+        struct epoll_event *event = &loop->batch[loop->batch_at++];
+        opf_watch *watch = event->data.ptr;
+        if (!watch)
+            continue;
+        watch->ready(watch, event->events);
+        done++;
+    }
+    loop->batch_n = 0;
+    done += fire_due(loop);
+    arm(loop);
+    return done;
+}
