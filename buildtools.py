@@ -179,7 +179,7 @@ def compile_objects(
         raise BuildError(
             f"no C compiler ({compiler[0]}): install the Debian package build-essential"
         )
-    # Makes -I and the names in messages relative to the tree, wherever the build was called from.
+    # The compiler runs in ROOT, so that its messages and -I are relative to the tree.
     build_dir = build_dir.resolve()
 
     def make(source: Path) -> Path:
@@ -189,9 +189,13 @@ def compile_objects(
         command += ["-c", str(source), "-o", str(target)]
         if not _is_current(target, source, command):
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
+            # Made beside its place and moved there whole: two builds may meet in one tree.
+            fresh = target.with_suffix(f".{os.getpid()}.o")
+            command[-1] = str(fresh)
             if subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode != 0:
                 raise BuildError(f"{source} does not compile: the compiler says why above")
+            fresh.replace(target)
+            command[-1] = str(target)
             target.with_suffix(".cmd").write_text(shlex.join(command))
         return target
 

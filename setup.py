@@ -45,7 +45,7 @@ class BuildCore(build_ext):
         libraries = buildtools.libraries()
         common = [*buildtools.STANDARD, *buildtools.optimisation(sanitize)]
         if "address" in sanitize:
-            # greenlet copies pieces of the stack away and back, which red zones on it don't survive.
+            # greenlet copies pieces of the stack away and back, past any red zones on it.
             common += ["--param", "asan-stack=0"]
         ours = [*common, *buildtools.WARNINGS, *buildtools.werror(), "-I", str(buildtools.CSRC)]
         ours += ["-isystem", include, "-isystem", greenlet_include(), *libraries.compile]
@@ -54,13 +54,22 @@ class BuildCore(build_ext):
         if sanitize:
             ext.extra_link_args.append(f"-fsanitize={sanitize}")
 
+        # Not self.build_temp: an editable install makes and removes one of its own each time.
+        objects_dir = buildtools.ROOT / "build" / self.objects_name(sanitize)
+
         def compiled(sources: list[Path], flags: list[str]) -> list[Path]:
             return buildtools.compile_objects(
-                self.compiler.compiler_so, sources, flags, Path(self.build_temp)
+                self.compiler.compiler_so, sources, flags, objects_dir
             )
 
         objects = compiled(buildtools.extension_sources(), ours)
         return objects + compiled(libraries.sources, common + libraries.compile)
+
+    @staticmethod
+    def objects_name(sanitize: str) -> str:
+        """One folder for each Python and each kind of build, as they take turns."""
+        kinds = ["objects", sys.implementation.cache_tag, *sanitize.split(",")]
+        return "-".join([*filter(None, kinds), *(["lint"] if buildtools.werror() else [])])
 
 
 setup(
