@@ -11,11 +11,11 @@
  *
  *     OPF_TEST_MAIN
  *
- * main() runs the tests in the order of the file and prints one line for each; with arguments, only
- * the tests of those names. A failed check prints file:line with both values and leaves its test;
- * the others still run. Exit code 0 when all passed, 1 otherwise. Each macro evaluates its arguments
- * once. Checks work only in the body of a TEST or in a helper that returns void, and only on the
- * main thread.
+ * main() runs the tests in the order of the file and prints one line for each; with arguments,
+ * only the tests of those names. A failed check prints file:line with both values and leaves its
+ * test; the others still run. Exit code 0 when all passed, 1 otherwise. Each macro evaluates its
+ * arguments once. Checks work only in the body of a TEST or in a helper that returns void, and only
+ * on the main thread.
  *
  * tests/test_engine_c.py compiles each program with the whole engine under ASan and UBSan. Other .c
  * files of this folder are linked into every program.
@@ -120,9 +120,6 @@ static int opf_test_run(int argc, char **argv)
 }
 
 #define OPF_TEST_MAIN                                                                              \
-    int main(int argc, char **argv)                                                                \
-    {                                                                                              \
-        return opf_test_run(argc, argv);                                                           \
-    }
+    int main(int argc, char **argv) { return opf_test_run(argc, argv); }
 
 #endif
