@@ -216,7 +216,7 @@ typedef struct opf_result {
     opf_failure failure;
     opf_phase phase;        /* OPF_PHASE_DONE, or where it failed */
     int err;                /* errno of the failure, or 0 */
-    const char *detail;     /* constant text, or text of the exchange's; NULL: none */
+    const char *detail;     /* constant text; NULL: none */
     int status;             /* 0: no status line came */
     int http_minor;         /* of the response: HTTP/1.x */
     const char *head;       /* names and values of the fields */

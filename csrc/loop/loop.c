@@ -271,18 +271,19 @@ void opf_loop_unwatch(opf_loop *loop, opf_watch *watch)
             loop->batch[i].data.ptr = NULL;
 }
 
-int opf_loop_poll(opf_loop *loop, int timeout_ms)
+int opf_loop_wait(opf_loop *loop, int timeout_ms)
+{
+    int n = epoll_wait(loop->epoll_fd, loop->batch, BATCH, timeout_ms);
+    loop->batch_at = 0;
+    loop->batch_n = n < 0 ? 0 : n;
+    return n < 0 && errno != EINTR ? OPF_ESYS : 0;
+}
+
+int opf_loop_dispatch(opf_loop *loop)
 {
     int done = 0;
-    int n = epoll_wait(loop->epoll_fd, loop->batch, BATCH, timeout_ms);
-    if (n < 0) {
-        if (errno != EINTR)
-            return OPF_ESYS;
-        n = 0;
-    }
-    loop->batch_n = n;
-    uint64_t until = n > CLOCK_EVERY ? opf_clock_mono() + POLL_NS_MAX : 0;
-    for (loop->batch_at = 0; loop->batch_at < loop->batch_n;) {
+    uint64_t until = loop->batch_n > CLOCK_EVERY ? opf_clock_mono() + POLL_NS_MAX : 0;
+    while (loop->batch_at < loop->batch_n) {
         if (loop->batch_at && loop->batch_at % CLOCK_EVERY == 0 && opf_clock_mono() > until)
             break;
         struct epoll_event *event = &loop->batch[loop->batch_at++];
@@ -296,4 +297,9 @@ int opf_loop_poll(opf_loop *loop, int timeout_ms)
     done += fire_due(loop);
     arm(loop);
     return done;
+}
+
+int opf_loop_poll(opf_loop *loop, int timeout_ms)
+{
+    return opf_loop_wait(loop, timeout_ms) == 0 ? opf_loop_dispatch(loop) : OPF_ESYS;
 }

@@ -1,6 +1,6 @@
 /* The reactor: one epoll descriptor, timers and a wake-up.
  *
- * A passive one: opf_loop_poll does whatever is ready and returns. Somebody else's event loop may watch opf_loop_fd,
+ * A passive one: opf_loop_dispatch does whatever is ready and returns. Somebody else's event loop may watch opf_loop_fd,
  * which becomes readable when there is something to do (a timerfd in the epoll set stands for the timers), or a thread
  * of its own may call opf_loop_poll with a time-out. Everything belongs to the thread that polls, but opf_loop_wake.
  */
@@ -49,9 +49,15 @@ void opf_loop_forked(opf_loop *loop);
 /* The descriptor that is readable when opf_loop_poll has something to do. The loop owns it. */
 int opf_loop_fd(const opf_loop *loop);
 
-/* Waits up to timeout_ms (0: not at all, -1: without limit) until something is ready, and does it: events first, then
- * due timers. At most a fixed number of events a call; what is left keeps the descriptor readable.
- * Returns the number of callbacks made, or OPF_ESYS with errno set. */
+/* Waits up to timeout_ms (0: not at all, -1: without limit) until something is ready. Returns 0, or OPF_ESYS with errno
+ * set. To be followed by opf_loop_dispatch. */
+int opf_loop_wait(opf_loop *loop, int timeout_ms);
+
+/* Does what the wait found: events first, then due timers, for a bounded time; what is left over is found again by the
+ * next wait. Returns the number of callbacks made. */
+int opf_loop_dispatch(opf_loop *loop);
+
+/* Both in one. Returns as opf_loop_dispatch, or OPF_ESYS with errno set. */
 int opf_loop_poll(opf_loop *loop, int timeout_ms);
 
 /* Makes opf_loop_fd readable and the next opf_loop_poll return. From any thread. */

@@ -1,0 +1,442 @@
+#include "client/conn.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "client/engine.h"
+
+/* A kept connection that was idle for longer than this is looked at before it is used. Within it the last poll has just
+ * told that the server had not closed, and the look costs a system call for each request of a busy user. */
+#define LOOK_AFTER_NS OPF_NS_PER_MS
+
+/* How often one connection may receive in a row while others wait. */
+#define RECEIVES_MAX 16
+
+static void on_ready(opf_watch *watch, uint32_t events);
+static void on_timer(opf_timer *timer);
+
+static opf_engine *engine_of(const opf_conn *conn)
+{
+    return conn->origin->pool->engine;
+}
+
+static const opf_pool_options *options_of(const opf_conn *conn)
+{
+    return &conn->origin->pool->options;
+}
+
+/* Deadlines */
+
+static void set_deadline(opf_conn *conn, uint64_t now, uint64_t timeout)
+{
+    if (!timeout) {
+        conn->deadline = 0;
+        return;
+    }
+    conn->deadline = now + timeout;
+    if (!opf_timer_is_set(&conn->timer) || conn->timer.at > conn->deadline)
+        opf_loop_timer_set(engine_of(conn)->loop, &conn->timer, conn->deadline);
+}
+
+/* The end of an exchange */
+
+static void detach(opf_conn *conn)
+{
+    conn->exchange->conn = NULL;
+    conn->exchange = NULL;
+    conn->deadline = 0;
+}
+
+void opf_conn_free(opf_conn *conn, bool polite)
+{
+    opf_origin *origin = conn->origin;
+    opf_engine *engine = engine_of(conn);
+    if (conn->exchange) {
+        conn->exchange->state = OPF_EXCHANGE_IDLE;
+        detach(conn);
+    }
+    opf_dial_cancel(&conn->dial);
+    opf_loop_unwatch(engine->loop, &conn->watch);
+    opf_loop_timer_clear(engine->loop, &conn->timer);
+    opf_stream_close(&conn->stream, polite && !engine->forked);
+    opf_list_remove(&conn->link);
+    origin->n_conns--;
+    engine->totals.connections--;
+    opf_mem_free(conn);
+}
+
+void opf_conn_abandon(opf_conn *conn)
+{
+    opf_origin *origin = conn->origin;
+    opf_conn_free(conn, true);
+    if (!origin->pool->engine->forked)
+        opf_origin_serve(origin);
+}
+
+/* When the response's last byte came: the kernel's word for it, or else now. */
+static void note_end(opf_conn *conn, opf_exchange *exchange, bool stamped)
+{
+    opf_engine *engine = engine_of(conn);
+    opf_result *result = &exchange->result;
+    uint64_t stamp = stamped ? conn->stream.stamp : 0;
+    if (!stamp || (int64_t)stamp - engine->stamps.offset > (int64_t)engine->now)
+        engine->now = opf_clock_mono(); /* it came after this poll began */
+    uint64_t from = result->sent_ns ? result->sent_ns : result->start_ns;
+    result->end_ns = opf_stampclock_to_mono(&engine->stamps, stamp, from, engine->now);
+    result->seen_ns = engine->now;
+    result->kernel_time = stamp && engine->stamps.trusted && result->end_ns != engine->now;
+    if (result->kernel_time)
+        engine->totals.stamped++;
+    else
+        engine->totals.unstamped++;
+}
+
+/* Whether the connection can carry another request after the one that just ended well. */
+static bool can_go_on(const opf_conn *conn, const opf_exchange *exchange)
+{
+    return conn->h1.keep_alive && !exchange->closes && !conn->half_closed && !conn->send_err &&
+           conn->sent == exchange->out.len + exchange->body_len;
+}
+
+static void finish(opf_conn *conn, opf_failure failure, int err, const char *detail)
+{
+    opf_exchange *exchange = conn->exchange;
+    opf_engine *engine = engine_of(conn);
+    opf_origin *origin = conn->origin;
+    bool keep = failure == OPF_FAIL_NONE && can_go_on(conn, exchange);
+    note_end(conn, exchange, failure == OPF_FAIL_NONE);
+    exchange->result.bytes_received = conn->h1.head_bytes + conn->h1.body_bytes;
+    detach(conn);
+    if (keep) {
+        conn->state = OPF_CONN_IDLE;
+        conn->carried++;
+        conn->idle_since = engine->now;
+        opf_list_remove(&conn->link);
+        opf_list_push_front(&origin->idle, &conn->link);
+    } else {
+        opf_conn_free(conn, failure == OPF_FAIL_NONE);
+    }
+    if (failure == OPF_FAIL_NONE)
+        failure = opf_exchange_decode(exchange, origin->pool->options.max_body, &detail);
+    opf_exchange_finish(exchange, failure, err, detail);
+    opf_origin_serve(origin);
+}
+
+static void finish_broken(opf_conn *conn)
+{
+    opf_stream *stream = &conn->stream;
+    finish(conn, stream->failure, stream->err, stream->detail);
+}
+
+/* Sending */
+
+static size_t unsent(const opf_conn *conn, struct iovec pieces[2], int *n)
+{
+    const opf_exchange *exchange = conn->exchange;
+    size_t head = exchange->out.len, at = conn->sent;
+    *n = 0;
+    if (at < head)
+        pieces[(*n)++] =
+            (struct iovec){.iov_base = exchange->out.data + at, .iov_len = head - at};
+    size_t body_at = at > head ? at - head : 0;
+    if (body_at < exchange->body_len)
+        pieces[(*n)++] = (struct iovec){.iov_base = (uint8_t *)(uintptr_t)exchange->body + body_at,
+                                        .iov_len = exchange->body_len - body_at};
+    return head + exchange->body_len - at;
+}
+
+static void watch_for(opf_conn *conn, uint32_t events)
+{
+    opf_engine *engine = engine_of(conn);
+    if (opf_loop_watch(engine->loop, &conn->watch, conn->stream.fd, events) != 0)
+        finish(conn, OPF_FAIL_CONNECT, errno, NULL);
+}
+
+#define RECEIVING (EPOLLIN | EPOLLRDHUP)
+
+/* Writes what it can. A failure is not final here: a server may answer before it has read a request, and close. */
+static void send_some(opf_conn *conn)
+{
+    struct iovec pieces[2];
+    int n;
+    while (unsent(conn, pieces, &n)) {
+        ssize_t sent = conn->stream.ops->send(&conn->stream, pieces, n);
+        if (sent > 0) {
+            conn->sent += (size_t)sent;
+            continue;
+        }
+        if (sent == OPF_IO_WRITE || sent == OPF_IO_READ) {
+            watch_for(conn, RECEIVING | (sent == OPF_IO_WRITE ? (uint32_t)EPOLLOUT : 0));
+            return;
+        }
+        if (conn->stream.failure != OPF_FAIL_RESET) {
+            finish_broken(conn);
+            return;
+        }
+        conn->send_err = conn->stream.err;
+        break;
+    }
+    if (!conn->send_err)
+        conn->exchange->result.phase = OPF_PHASE_WAIT;
+    watch_for(conn, RECEIVING);
+}
+
+/* Writes the request on a connection that is ready for it. now: a fresh reading of the clock. */
+static void begin(opf_conn *conn, uint64_t now)
+{
+    opf_exchange *exchange = conn->exchange;
+    const opf_pool_options *options = options_of(conn);
+    conn->state = OPF_CONN_BUSY;
+    conn->sent = 0;
+    conn->send_err = 0;
+    opf_h1_begin(&conn->h1, &exchange->message, exchange->head_request, options->max_headers,
+                 options->max_body);
+    set_deadline(conn, now, options->network_timeout_ns);
+    exchange->result.phase = OPF_PHASE_SEND;
+    exchange->result.sent_ns = now;
+    exchange->result.carried = conn->carried;
+    send_some(conn);
+}
+
+static void attach(opf_conn *conn, opf_exchange *exchange, uint64_t now)
+{
+    conn->exchange = exchange;
+    exchange->conn = conn;
+    exchange->state = OPF_EXCHANGE_ACTIVE;
+    exchange->result.start_ns = now;
+}
+
+void opf_conn_start(opf_conn *conn, opf_exchange *exchange, uint64_t now)
+{
+    attach(conn, exchange, now);
+    exchange->result.idle_ns = now - conn->idle_since;
+    opf_list_remove(&conn->link);
+    opf_list_push_back(&conn->origin->busy, &conn->link);
+    begin(conn, now);
+}
+
+bool opf_conn_usable(opf_conn *conn, uint64_t *now)
+{
+    if (*now - conn->idle_since < LOOK_AFTER_NS)
+        return true;
+    bool usable = conn->stream.ops->idle(&conn->stream);
+    *now = opf_clock_mono();
+    return usable;
+}
+
+/* Receiving */
+
+static void on_eof(opf_conn *conn)
+{
+    conn->half_closed = true;
+    if (opf_h1_eof(&conn->h1) == OPF_H1_DONE)
+        finish(conn, OPF_FAIL_NONE, 0, NULL);
+    else if (conn->send_err && !opf_h1_began(&conn->h1))
+        finish(conn, OPF_FAIL_RESET, conn->send_err, NULL);
+    else
+        finish(conn, conn->h1.failure, 0, conn->h1.detail);
+}
+
+/* Receives once. Returns true when there may be more to receive for the exchange under way. */
+static bool receive_once(opf_conn *conn)
+{
+    opf_engine *engine = engine_of(conn);
+    uint8_t *data;
+    size_t size, used;
+    opf_h1_state state;
+    bool direct = opf_h1_wants(&conn->h1, &data, &size);
+    if (!direct) {
+        data = engine->recv;
+        size = sizeof(engine->recv);
+    }
+    ssize_t n = conn->stream.ops->recv(&conn->stream, data, size);
+    if (n == OPF_IO_READ || n == OPF_IO_WRITE) {
+        return false;
+    } else if (n == OPF_IO_EOF) {
+        on_eof(conn);
+        return false;
+    } else if (n < 0) {
+        finish_broken(conn);
+        return false;
+    }
+    if (direct) {
+        state = opf_h1_direct(&conn->h1, (size_t)n);
+    } else {
+        state = opf_h1_feed(&conn->h1, data, (size_t)n, &used);
+        if (state == OPF_H1_DONE && used < (size_t)n)
+            conn->half_closed = true; /* bytes that belong to no request: not to be trusted any more */
+    }
+    if (state == OPF_H1_DONE) {
+        finish(conn, OPF_FAIL_NONE, 0, NULL);
+        return false;
+    }
+    if (state == OPF_H1_FAILED) {
+        finish(conn, conn->h1.failure, 0, conn->h1.detail);
+        return false;
+    }
+    if (conn->h1.headers_done)
+        conn->exchange->result.phase = OPF_PHASE_BODY;
+    return (size_t)n == size || conn->stream.ops->pending(&conn->stream);
+}
+
+static void receive(opf_conn *conn)
+{
+    opf_engine *engine = engine_of(conn);
+    opf_exchange *exchange = conn->exchange;
+    for (int i = 0; i < RECEIVES_MAX; i++) {
+        if (!receive_once(conn)) {
+            if (exchange->conn != conn) /* finished, and the connection maybe freed */
+                return;
+            break;
+        }
+    }
+    set_deadline(conn, engine->now, options_of(conn)->network_timeout_ns);
+}
+
+/* Connecting */
+
+static void handshake(opf_conn *conn)
+{
+    int ret = conn->stream.ops->handshake(&conn->stream);
+    if (ret == OPF_IO_READ) {
+        watch_for(conn, EPOLLIN);
+    } else if (ret == OPF_IO_WRITE) {
+        watch_for(conn, EPOLLOUT);
+    } else if (ret == 0) {
+        engine_of(conn)->totals.handshakes++;
+        begin(conn, opf_clock_mono());
+    } else if (ret == OPF_IO_EOF) {
+        finish(conn, OPF_FAIL_TLS, 0, "the server closed the connection during the handshake");
+    } else {
+        finish_broken(conn);
+    }
+}
+
+static void open_tls(opf_conn *conn, int fd)
+{
+    opf_origin *origin = conn->origin;
+    const char *why = NULL;
+    opf_tls_context *context = opf_pool_tls(origin->pool, &why);
+    if (!context || opf_stream_open_tls(&conn->stream, fd, context, origin->host,
+                                        origin->host_len) != 0) {
+        close(fd);
+        finish(conn, why ? OPF_FAIL_TLS : OPF_FAIL_NOMEM, 0, why);
+        return;
+    }
+    conn->state = OPF_CONN_HANDSHAKE;
+    conn->exchange->result.phase = OPF_PHASE_TLS;
+    set_deadline(conn, opf_clock_mono(), options_of(conn)->connect_timeout_ns);
+    handshake(conn);
+}
+
+static void on_dialled(opf_dial *dial, int fd, opf_failure failure, int err, const char *detail)
+{
+    opf_conn *conn = OPF_CONTAINER(dial, opf_conn, dial);
+    if (fd < 0) {
+        conn->exchange->result.phase = dial->phase;
+        finish(conn, failure, err, detail);
+    } else if (conn->origin->tls) {
+        open_tls(conn, fd);
+    } else {
+        opf_stream_open_tcp(&conn->stream, fd);
+        begin(conn, opf_clock_mono());
+    }
+}
+
+int opf_conn_dial(opf_origin *origin, opf_exchange *exchange)
+{
+    opf_engine *engine = origin->pool->engine;
+    opf_conn *conn = opf_mem_zalloc(sizeof(*conn));
+    if (!conn)
+        return OPF_ENOMEM;
+    conn->origin = origin;
+    opf_watch_init(&conn->watch, on_ready);
+    opf_timer_init(&conn->timer, on_timer);
+    opf_stream_init(&conn->stream);
+    opf_list_push_back(&origin->busy, &conn->link);
+    origin->n_conns++;
+    engine->totals.connections++;
+    engine->totals.connects++;
+    uint64_t now = opf_clock_mono();
+    attach(conn, exchange, now);
+    conn->state = OPF_CONN_DIALLING;
+    set_deadline(conn, now, origin->pool->options.connect_timeout_ns);
+    exchange->result.phase = OPF_PHASE_RESOLVE;
+    int ret = opf_dial_start(&conn->dial, engine->loop, engine->resolver, origin->host,
+                             origin->host_len, origin->port, on_dialled);
+    if (ret == OPF_EINVAL)
+        finish(conn, OPF_FAIL_RESOLVE, 0, "not a valid host name");
+    else if (ret != 0)
+        finish(conn, OPF_FAIL_NOMEM, 0, NULL);
+    return 0;
+}
+
+/* Events */
+
+static opf_failure timeout_failure(opf_conn *conn)
+{
+    switch (conn->state) {
+    case OPF_CONN_DIALLING:
+        conn->exchange->result.phase = conn->dial.phase;
+        return conn->dial.phase == OPF_PHASE_RESOLVE ? OPF_FAIL_RESOLVE_TIMEOUT
+                                                     : OPF_FAIL_CONNECT_TIMEOUT;
+    case OPF_CONN_HANDSHAKE:
+        return OPF_FAIL_TLS_TIMEOUT;
+    default:
+        return conn->exchange->result.phase == OPF_PHASE_SEND ? OPF_FAIL_WRITE_TIMEOUT
+                                                              : OPF_FAIL_READ_TIMEOUT;
+    }
+}
+
+static void on_timer(opf_timer *timer)
+{
+    opf_conn *conn = OPF_CONTAINER(timer, opf_conn, timer);
+    if (!conn->exchange || !conn->deadline)
+        return;
+    uint64_t now = opf_clock_mono();
+    if (now < conn->deadline) {
+        opf_loop_timer_set(engine_of(conn)->loop, &conn->timer, conn->deadline);
+        return;
+    }
+    finish(conn, timeout_failure(conn), ETIMEDOUT, NULL);
+}
+
+static void on_busy(opf_conn *conn, uint32_t events)
+{
+    opf_exchange *exchange = conn->exchange;
+    if (events & EPOLLRDHUP)
+        conn->half_closed = true;
+    /* TLS may want to read before it can write */
+    bool held_up = exchange->result.phase == OPF_PHASE_SEND && !(conn->watch.events & EPOLLOUT);
+    if ((events & EPOLLOUT) || (held_up && !conn->send_err)) {
+        set_deadline(conn, opf_clock_mono(), options_of(conn)->network_timeout_ns);
+        send_some(conn);
+        if (exchange->conn != conn)
+            return;
+    }
+    if (events & (RECEIVING | EPOLLHUP | EPOLLERR))
+        receive(conn);
+}
+
+static void on_ready(opf_watch *watch, uint32_t events)
+{
+    opf_conn *conn = OPF_CONTAINER(watch, opf_conn, watch);
+    switch (conn->state) {
+    case OPF_CONN_HANDSHAKE:
+        handshake(conn);
+        break;
+    case OPF_CONN_BUSY:
+        on_busy(conn, events);
+        break;
+    case OPF_CONN_IDLE: /* closed by the server, or words that nobody asked for */
+        if (!conn->stream.ops->idle(&conn->stream)) {
+            engine_of(conn)->totals.replaced++;
+            opf_conn_free(conn, true);
+        }
+        break;
+    case OPF_CONN_DIALLING:
+        break;
+    }
+}

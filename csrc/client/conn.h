@@ -1,0 +1,58 @@
+/* A connection: it is dialled, does the TLS handshake, and carries one exchange after the other.
+ *
+ * It belongs to its origin and is in one of its lists. Time-outs are one lazy timer a connection: a deadline that moves
+ * back costs nothing, the timer looks when it fires. One thread.
+ */
+#ifndef OPF_CLIENT_CONN_H
+#define OPF_CLIENT_CONN_H
+
+#include "base/list.h"
+#include "client/exchange.h"
+#include "client/pool.h"
+#include "http/h1.h"
+#include "loop/loop.h"
+#include "wire/dial.h"
+#include "wire/stream.h"
+
+typedef enum opf_conn_state {
+    OPF_CONN_DIALLING,
+    OPF_CONN_HANDSHAKE,
+    OPF_CONN_IDLE,
+    OPF_CONN_BUSY
+} opf_conn_state;
+
+struct opf_conn {
+    opf_node link; /* in the origin's idle or busy list */
+    opf_origin *origin;
+    opf_exchange *exchange; /* NULL while idle */
+    opf_watch watch;
+    opf_timer timer;
+    uint64_t deadline; /* of what is under way, monotonic ns; 0: none */
+    opf_stream stream;
+    opf_dial dial;
+    opf_h1 h1;
+    opf_conn_state state;
+    bool half_closed;    /* the server has ended its side: nothing more can be asked of it */
+    int send_err;        /* errno of a send that failed: maybe an answer came all the same */
+    size_t sent;         /* bytes of the request that are written */
+    uint64_t idle_since; /* monotonic ns */
+    uint32_t carried;    /* requests before the one under way */
+};
+
+/* Makes a connection for the exchange and begins to dial. Returns 0 or OPF_ENOMEM. */
+int opf_conn_dial(opf_origin *origin, opf_exchange *exchange);
+
+/* Sends the exchange on an idle connection; now is a fresh reading of the clock. */
+void opf_conn_start(opf_conn *conn, opf_exchange *exchange, uint64_t now);
+
+/* True when an idle connection can carry another request, as far as can be known without sending one. *now is a fresh
+ * reading of the clock, and is read anew when finding out took time. */
+bool opf_conn_usable(opf_conn *conn, uint64_t *now);
+
+/* Closes a connection under whose exchange somebody lost interest; the exchange is not finished. */
+void opf_conn_abandon(opf_conn *conn);
+
+/* Closes and frees; polite: may tell the server. An exchange on it is let go of, not finished. */
+void opf_conn_free(opf_conn *conn, bool polite);
+
+#endif

@@ -1,0 +1,103 @@
+#include "client/engine.h"
+
+#include <errno.h>
+
+#include "base/mem.h"
+#include "client/exchange.h"
+
+opf_engine *opf_engine_new(const opf_engine_options *options)
+{
+    opf_engine *engine = opf_mem_alloc(sizeof(*engine));
+    if (!engine) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    memset(engine, 0, offsetof(opf_engine, recv)); /* the pages of recv come when they are used */
+    opf_stampclock_init(&engine->stamps);
+    opf_list_init(&engine->finished);
+    opf_list_init(&engine->spare);
+    engine->sink = options ? options->sink : NULL;
+    engine->loop = opf_loop_new();
+    if (!engine->loop)
+        goto fail;
+    engine->resolver = opf_resolver_new(engine->loop, options ? options->nameservers : NULL);
+    if (!engine->resolver)
+        goto fail;
+    engine->now = opf_stampclock_sample(&engine->stamps);
+    return engine;
+
+fail:;
+    int err = errno;
+    opf_engine_free(engine);
+    errno = err;
+    return NULL;
+}
+
+void opf_engine_free(opf_engine *engine)
+{
+    if (!engine)
+        return;
+    opf_exchange_free_spare(engine);
+    for (size_t i = 0; i < OPF_TLS_CONTEXTS; i++)
+        opf_tls_context_release(engine->tls[i]);
+    if (engine->resolver)
+        opf_resolver_free(engine->resolver);
+    opf_loop_free(engine->loop);
+    opf_mem_free(engine);
+}
+
+int opf_engine_fd(const opf_engine *engine)
+{
+    return opf_loop_fd(engine->loop);
+}
+
+int opf_engine_poll(opf_engine *engine, int timeout_ms)
+{
+    if (engine->forked)
+        return OPF_EFORKED;
+    if (!opf_list_empty(&engine->finished))
+        timeout_ms = 0;
+    if (opf_loop_wait(engine->loop, timeout_ms) != 0)
+        return OPF_ESYS;
+    engine->polling = true;
+    engine->now = opf_stampclock_sample(&engine->stamps);
+    int done = opf_loop_dispatch(engine->loop);
+    done += opf_exchange_report(engine);
+    engine->polling = false;
+    return done;
+}
+
+void opf_engine_wake(opf_engine *engine)
+{
+    opf_loop_wake(engine->loop);
+}
+
+void opf_engine_forked(opf_engine *engine)
+{
+    engine->forked = true;
+    opf_loop_forked(engine->loop);
+    opf_resolver_forked(engine->resolver);
+}
+
+void opf_engine_get_totals(const opf_engine *engine, opf_engine_totals *totals)
+{
+    *totals = engine->totals;
+    totals->lookups = opf_resolver_asked(engine->resolver);
+}
+
+opf_tls_context *opf_engine_tls(opf_engine *engine, const opf_tls_options *options, char *error,
+                                size_t size)
+{
+    size_t i = 0;
+    for (; i < OPF_TLS_CONTEXTS && engine->tls[i]; i++)
+        if (opf_tls_context_is(engine->tls[i], options))
+            return engine->tls[i];
+    if (i == OPF_TLS_CONTEXTS) { /* more than one test needs: let go of the oldest */
+        i--;
+        opf_tls_context_release(engine->tls[0]);
+        memmove(engine->tls, engine->tls + 1, i * sizeof(*engine->tls));
+        engine->tls[i] = NULL;
+    }
+    engine->tls[i] = opf_tls_context_new(options, error, size);
+    return engine->tls[i];
+}

@@ -1,0 +1,208 @@
+#include "client/exchange.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "client/conn.h"
+#include "client/pool.h"
+#include "http/decode.h"
+#include "http/h1.h"
+
+/* Bodies up to this are copied behind the head: one piece to send, and the caller's bytes may go. */
+#define COPY_MAX 4096
+
+/* Exchanges kept for use, and what their buffers may hold. */
+#define SPARE_MAX 256
+#define SPARE_OUT_MAX 8192
+
+opf_exchange *opf_exchange_new(opf_engine *engine)
+{
+    opf_node *node = opf_list_pop_front(&engine->spare);
+    opf_exchange *exchange;
+    if (node) {
+        exchange = OPF_CONTAINER(node, opf_exchange, link);
+        engine->n_spare--;
+        exchange->state = OPF_EXCHANGE_IDLE;
+    } else {
+        exchange = opf_mem_zalloc(sizeof(*exchange));
+        if (!exchange)
+            return NULL;
+        exchange->engine = engine;
+        opf_list_init(&exchange->link);
+        opf_buf_init(&exchange->out);
+        opf_message_init(&exchange->message, engine->sink);
+    }
+    engine->totals.exchanges++;
+    return exchange;
+}
+
+static void destroy(opf_exchange *exchange)
+{
+    opf_message_fini(&exchange->message);
+    opf_buf_fini(&exchange->out);
+    opf_mem_free(exchange);
+}
+
+void opf_exchange_free(opf_exchange *exchange)
+{
+    if (!exchange)
+        return;
+    opf_engine *engine = exchange->engine;
+    opf_exchange_cancel(exchange);
+    engine->totals.exchanges--;
+    if (engine->n_spare >= SPARE_MAX) {
+        destroy(exchange);
+        return;
+    }
+    opf_message_reset(&exchange->message);
+    if (exchange->out.cap > SPARE_OUT_MAX)
+        opf_buf_fini(&exchange->out);
+    exchange->state = OPF_EXCHANGE_SPARE;
+    opf_list_push_front(&engine->spare, &exchange->link);
+    engine->n_spare++;
+}
+
+void opf_exchange_free_spare(opf_engine *engine)
+{
+    opf_node *node;
+    while ((node = opf_list_pop_front(&engine->spare)))
+        destroy(OPF_CONTAINER(node, opf_exchange, link));
+    engine->n_spare = 0;
+}
+
+int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_request *request,
+                        opf_done_fn *done, void *arg, opf_request_error *error)
+{
+    opf_engine *engine = exchange->engine;
+    if (engine->forked)
+        return OPF_EFORKED;
+    opf_exchange_cancel(exchange);
+    opf_message_reset(&exchange->message);
+    exchange->result = (opf_result){0};
+    exchange->done = done;
+    exchange->arg = arg;
+    exchange->out.len = 0;
+    exchange->head_request = request->method_len == 4 && memcmp(request->method, "HEAD", 4) == 0;
+    int ret = opf_h1_write_head(&exchange->out, request, &exchange->closes, error);
+    if (ret != 0)
+        return ret;
+    exchange->head_len = exchange->out.len;
+    exchange->body = NULL;
+    exchange->body_len = 0;
+    if (request->body_len > COPY_MAX) {
+        exchange->body = request->body;
+        exchange->body_len = request->body_len;
+    } else if (opf_buf_append(&exchange->out, request->body, request->body_len) != 0) {
+        return OPF_ENOMEM;
+    }
+    return opf_pool_submit(pool, exchange, request->url);
+}
+
+void opf_exchange_cancel(opf_exchange *exchange)
+{
+    switch (exchange->state) {
+    case OPF_EXCHANGE_ACTIVE:
+        opf_conn_abandon(exchange->conn);
+        break;
+    case OPF_EXCHANGE_QUEUED:
+    case OPF_EXCHANGE_FINISHED:
+        opf_list_remove(&exchange->link);
+        break;
+    case OPF_EXCHANGE_IDLE:
+    case OPF_EXCHANGE_SPARE:
+        return;
+    }
+    exchange->conn = NULL;
+    exchange->state = OPF_EXCHANGE_IDLE;
+}
+
+opf_failure opf_exchange_decode(opf_exchange *exchange, size_t max_body, const char **detail)
+{
+    opf_message *message = &exchange->message;
+    size_t len;
+    const uint8_t *body = opf_message_body(message, &len);
+    if (message->coding == OPF_NO_FIELD || !len)
+        return OPF_FAIL_NONE;
+    const opf_field *field = opf_message_field(message, message->coding);
+    opf_buf decoded;
+    opf_buf_init(&decoded);
+    int ret = opf_decode((const char *)message->head.data + field->value_at, field->value_len, body,
+                         len, max_body, &decoded, detail);
+    if (ret == 0)
+        opf_message_replace_body(message, &decoded);
+    opf_buf_fini(&decoded);
+    if (ret >= 0)
+        return OPF_FAIL_NONE;
+    if (ret == OPF_ENOMEM)
+        return OPF_FAIL_NOMEM;
+    return ret == OPF_DECODE_SIZE ? OPF_FAIL_BODY_SIZE : OPF_FAIL_DECODE;
+}
+
+void opf_exchange_finish(opf_exchange *exchange, opf_failure failure, int err, const char *detail)
+{
+    opf_result *result = &exchange->result;
+    opf_message *message = &exchange->message;
+    result->failure = failure;
+    result->err = err;
+    result->detail = detail;
+    if (failure == OPF_FAIL_NONE)
+        result->phase = OPF_PHASE_DONE;
+    result->status = message->status;
+    result->http_minor = message->minor;
+    result->head = (const char *)message->head.data;
+    result->fields = opf_message_field(message, 0);
+    result->n_fields = message->n_fields;
+    result->n_trailers = message->n_trailers;
+    result->has_set_cookie = message->has_set_cookie;
+    result->body = opf_message_body(message, &result->body_len);
+    exchange->conn = NULL;
+    exchange->state = OPF_EXCHANGE_FINISHED;
+    opf_list_push_back(&exchange->engine->finished, &exchange->link);
+    if (!exchange->engine->polling)
+        opf_loop_wake(exchange->engine->loop);
+}
+
+int opf_exchange_report(opf_engine *engine)
+{
+    int reported = 0;
+    opf_list due;
+    opf_node *node;
+    /* what done makes due in its turn waits for the next poll, which a wake-up brings */
+    opf_list_init(&due);
+    if (opf_list_empty(&engine->finished))
+        return 0;
+    due = engine->finished;
+    due.next->prev = &due;
+    due.prev->next = &due;
+    opf_list_init(&engine->finished);
+    while ((node = opf_list_pop_front(&due))) {
+        opf_exchange *exchange = OPF_CONTAINER(node, opf_exchange, link);
+        exchange->state = OPF_EXCHANGE_IDLE;
+        exchange->done(exchange, exchange->arg);
+        reported++;
+    }
+    if (!opf_list_empty(&engine->finished))
+        opf_loop_wake(engine->loop);
+    return reported;
+}
+
+const opf_result *opf_exchange_result(const opf_exchange *exchange)
+{
+    return &exchange->result;
+}
+
+void *opf_exchange_take_body(opf_exchange *exchange)
+{
+    opf_message *message = &exchange->message;
+    void *object = message->object;
+    if (!object || message->object_len != message->object_size)
+        return NULL;
+    message->object = NULL;
+    return object;
+}
+
+const char *opf_exchange_request_head(const opf_exchange *exchange, size_t *len)
+{
+    *len = exchange->head_len;
+    return (const char *)exchange->out.data;
+}

@@ -1,0 +1,56 @@
+/* One request and its response.
+ *
+ * An exchange waits in its origin's queue, or is on a connection, or is finished. The connection moves it along and
+ * finishes it; done is then called at the end of the poll, so that no callback ever runs in the middle of the engine.
+ */
+#ifndef OPF_CLIENT_EXCHANGE_H
+#define OPF_CLIENT_EXCHANGE_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "client/engine.h"
+#include "http/message.h"
+#include "opf.h"
+
+typedef struct opf_conn opf_conn;
+
+typedef enum opf_exchange_state {
+    OPF_EXCHANGE_IDLE,     /* new, or reported */
+    OPF_EXCHANGE_QUEUED,   /* in its origin's queue, by link */
+    OPF_EXCHANGE_ACTIVE,   /* on conn */
+    OPF_EXCHANGE_FINISHED, /* in the engine's list, by link: done is due */
+    OPF_EXCHANGE_SPARE     /* in the engine's list of those to use again, by link */
+} opf_exchange_state;
+
+struct opf_exchange {
+    opf_engine *engine;
+    opf_node link;
+    opf_conn *conn;
+    opf_exchange_state state;
+    bool head_request;
+    bool closes;     /* the request asks the server to close */
+    opf_buf out;     /* the head, and a small body behind it */
+    size_t head_len;
+    const uint8_t *body; /* a large body, not ours; or NULL */
+    size_t body_len;     /* of the large body */
+    opf_message message;
+    opf_result result;
+    opf_done_fn *done;
+    void *arg;
+};
+
+/* Files what became of the exchange, which is on no connection and in no list any more, and makes done due. The caller
+ * has filled in the result's times and counts. */
+void opf_exchange_finish(opf_exchange *exchange, opf_failure failure, int err, const char *detail);
+
+/* Decodes the body of a whole response by its Content-Encoding; an unknown coding leaves it as it came. Returns
+ * OPF_FAIL_NONE, or the failure with *detail set to a constant text. */
+opf_failure opf_exchange_decode(opf_exchange *exchange, size_t max_body, const char **detail);
+
+/* Calls done for what is finished; returns how many. */
+int opf_exchange_report(opf_engine *engine);
+
+/* Frees the exchanges that wait to be used again. */
+void opf_exchange_free_spare(opf_engine *engine);
+
+#endif

@@ -1,0 +1,197 @@
+#include "client/pool.h"
+
+
+#include "base/mem.h"
+#include "client/conn.h"
+
+#define DEFAULT_CONCURRENCY 10
+#define DEFAULT_MAX_HEADERS (64U << 10)
+#define DEFAULT_MAX_BODY (1U << 30)
+#define MAX_HEADERS_MAX (16U << 20) /* places in a head are 32 bits wide */
+
+static opf_tls_options tls_options(const opf_pool *pool)
+{
+    return (opf_tls_options){.verify = pool->options.verify,
+                             .ca_file = pool->options.ca_file,
+                             .ca_dir = pool->options.ca_dir};
+}
+
+opf_pool *opf_pool_new(opf_engine *engine, const opf_pool_options *options, int *error,
+                       char *error_text, size_t error_size)
+{
+    opf_pool *pool = opf_mem_zalloc(sizeof(*pool));
+    *error = OPF_ENOMEM;
+    if (!pool)
+        return NULL;
+    pool->engine = engine;
+    opf_list_init(&pool->origins);
+    opf_pool_options *own = &pool->options;
+    *own = *options;
+    own->ca_file = own->ca_dir = NULL;
+    if ((options->ca_file && !(own->ca_file = opf_mem_strdup(options->ca_file))) ||
+        (options->ca_dir && !(own->ca_dir = opf_mem_strdup(options->ca_dir))))
+        goto fail;
+    if (!own->concurrency)
+        own->concurrency = DEFAULT_CONCURRENCY;
+    if (!own->max_headers)
+        own->max_headers = DEFAULT_MAX_HEADERS;
+    if (own->max_headers > MAX_HEADERS_MAX)
+        own->max_headers = MAX_HEADERS_MAX;
+    if (!own->max_body)
+        own->max_body = DEFAULT_MAX_BODY;
+    if (own->ca_file || own->ca_dir) { /* a file that can't be read is told at once */
+        opf_tls_options tls = tls_options(pool);
+        *error = OPF_EINVAL;
+        pool->tls = opf_engine_tls(engine, &tls, error_text, error_size);
+        if (!pool->tls)
+            goto fail;
+        opf_tls_context_hold(pool->tls);
+    }
+    return pool;
+
+fail:
+    opf_pool_free(pool);
+    return NULL;
+}
+
+opf_tls_context *opf_pool_tls(opf_pool *pool, const char **why)
+{
+    static const char *const text = "no TLS context can be made";
+    char error[256];
+    if (!pool->tls) {
+        opf_tls_options options = tls_options(pool);
+        pool->tls = opf_engine_tls(pool->engine, &options, error, sizeof(error));
+        if (pool->tls)
+            opf_tls_context_hold(pool->tls);
+        else
+            *why = text;
+    }
+    return pool->tls;
+}
+
+static void close_all(opf_list *conns)
+{
+    while (!opf_list_empty(conns))
+        opf_conn_free(OPF_CONTAINER(conns->next, opf_conn, link), true);
+}
+
+void opf_pool_close_idle(opf_pool *pool)
+{
+    for (opf_node *n = pool->origins.next; n != &pool->origins; n = n->next)
+        close_all(&OPF_CONTAINER(n, opf_origin, link)->idle);
+}
+
+static void origin_free(opf_origin *origin)
+{
+    opf_node *node;
+    while ((node = opf_list_pop_front(&origin->waiting))) {
+        opf_exchange *exchange = OPF_CONTAINER(node, opf_exchange, link);
+        exchange->state = OPF_EXCHANGE_IDLE;
+    }
+    close_all(&origin->busy);
+    close_all(&origin->idle);
+    opf_list_remove(&origin->link);
+    opf_mem_free(origin);
+}
+
+void opf_pool_free(opf_pool *pool)
+{
+    if (!pool)
+        return;
+    while (!opf_list_empty(&pool->origins))
+        origin_free(OPF_CONTAINER(pool->origins.next, opf_origin, link));
+    opf_tls_context_release(pool->tls);
+    opf_mem_free((char *)(uintptr_t)pool->options.ca_file);
+    opf_mem_free((char *)(uintptr_t)pool->options.ca_dir);
+    opf_mem_free(pool);
+}
+
+static opf_origin *origin_new(opf_pool *pool, const opf_url *url)
+{
+    opf_origin *origin = opf_mem_zalloc(sizeof(*origin) + url->host_len + 1);
+    if (!origin)
+        return NULL;
+    origin->pool = pool;
+    opf_list_init(&origin->idle);
+    opf_list_init(&origin->busy);
+    opf_list_init(&origin->waiting);
+    origin->port = url->port;
+    origin->tls = url->tls;
+    origin->ip6 = url->ip6;
+    origin->host_len = url->host_len;
+    memcpy(origin->host, url->host, url->host_len);
+    opf_list_push_front(&pool->origins, &origin->link);
+    return origin;
+}
+
+static opf_origin *origin_of(opf_pool *pool, const opf_url *url)
+{
+    for (opf_node *n = pool->origins.next; n != &pool->origins; n = n->next) {
+        opf_origin *origin = OPF_CONTAINER(n, opf_origin, link);
+        if (origin->port == url->port && origin->tls == url->tls &&
+            origin->host_len == url->host_len &&
+            memcmp(origin->host, url->host, url->host_len) == 0)
+            return origin;
+    }
+    return origin_new(pool, url);
+}
+
+/* Finds a kept connection that still stands. */
+static opf_conn *take_idle(opf_origin *origin, uint64_t *now)
+{
+    while (!opf_list_empty(&origin->idle)) {
+        opf_conn *conn = OPF_CONTAINER(origin->idle.next, opf_conn, link);
+        if (opf_conn_usable(conn, now))
+            return conn;
+        origin->pool->engine->totals.replaced++;
+        opf_conn_free(conn, true);
+    }
+    return NULL;
+}
+
+/* Gives the exchange a connection if one is free or may be made. Returns 1 if so, 0 if not, or OPF_ENOMEM. */
+static int assign(opf_origin *origin, opf_exchange *exchange)
+{
+    uint64_t now = opf_clock_mono();
+    opf_conn *conn = take_idle(origin, &now);
+    if (conn) {
+        opf_conn_start(conn, exchange, now);
+        return 1;
+    }
+    if (origin->n_conns >= origin->pool->options.concurrency)
+        return 0;
+    return opf_conn_dial(origin, exchange) == 0 ? 1 : OPF_ENOMEM;
+}
+
+int opf_pool_submit(opf_pool *pool, opf_exchange *exchange, const opf_url *url)
+{
+    opf_origin *origin = origin_of(pool, url);
+    if (!origin)
+        return OPF_ENOMEM;
+    int ret = opf_list_empty(&origin->waiting) ? assign(origin, exchange) : 0;
+    if (ret < 0)
+        return ret;
+    if (ret == 0) {
+        exchange->state = OPF_EXCHANGE_QUEUED;
+        opf_list_push_back(&origin->waiting, &exchange->link);
+    }
+    return 0;
+}
+
+void opf_origin_serve(opf_origin *origin)
+{
+    while (!opf_list_empty(&origin->waiting)) {
+        opf_exchange *exchange = OPF_CONTAINER(origin->waiting.next, opf_exchange, link);
+        opf_list_remove(&exchange->link);
+        int ret = assign(origin, exchange);
+        if (ret == 1)
+            continue;
+        if (ret == 0) {
+            opf_list_push_front(&origin->waiting, &exchange->link);
+            return;
+        }
+        exchange->result.start_ns = exchange->result.end_ns = opf_clock_mono();
+        exchange->result.seen_ns = exchange->result.end_ns;
+        opf_exchange_finish(exchange, OPF_FAIL_NOMEM, 0, NULL);
+    }
+}

@@ -1,0 +1,45 @@
+/* A pool's origins: for each the connections and the queue of those who wait for one.
+ *
+ * One thread, as opf.h says.
+ */
+#ifndef OPF_CLIENT_POOL_H
+#define OPF_CLIENT_POOL_H
+
+#include "base/list.h"
+#include "client/engine.h"
+#include "client/exchange.h"
+#include "opf.h"
+
+/* A scheme, host and port that a pool has connections to. */
+typedef struct opf_origin {
+    opf_node link; /* in the pool's list */
+    opf_pool *pool;
+    opf_list idle;    /* connections, the one used last first */
+    opf_list busy;    /* connections, dialling ones included */
+    opf_list waiting; /* exchanges */
+    uint32_t n_conns;
+    uint16_t port;
+    bool tls;
+    bool ip6;
+    uint32_t host_len;
+    char host[]; /* NUL-terminated too */
+} opf_origin;
+
+struct opf_pool {
+    opf_engine *engine;
+    opf_list origins;
+    opf_pool_options options; /* its strings are the pool's own */
+    opf_tls_context *tls;     /* held; NULL until a TLS connection is asked for */
+};
+
+/* Puts the exchange, whose request is written, on a connection or into the queue. Returns 0 or OPF_ENOMEM. */
+int opf_pool_submit(opf_pool *pool, opf_exchange *exchange, const opf_url *url);
+
+/* The pool's TLS context, made at the first call; NULL with *why set when it can't be made. */
+opf_tls_context *opf_pool_tls(opf_pool *pool, const char **why);
+
+/* Tells the origin that one of its connections has become free (and is in the idle list) or is gone: whoever waits
+ * first gets it, or a new one. */
+void opf_origin_serve(opf_origin *origin);
+
+#endif
