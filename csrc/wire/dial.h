@@ -18,13 +18,19 @@
 typedef struct opf_dial opf_dial;
 
 /* Called once from opf_loop_poll, when the dial is over already and may be started again or freed.
+ *
  * fd >= 0: connected, not watched, non-blocking, close-on-exec, with TCP_NODELAY, and with
  * SO_TIMESTAMPNS (set before connecting) if the kernel has it; the callee owns it. failure is
- * OPF_FAIL_NONE. fd < 0: failure is one of OPF_FAIL_RESOLVE  detail: a constant text,
- *   OPF_FAIL_REFUSED  err: ECONNREFUSED,
- *   OPF_FAIL_CONNECT  err: the errno that tells most. First of all what this machine lacks (EMFILE,
- * ENFILE, ENOBUFS, or EADDRNOTAVAIL: no free port), last of all that it has no such network
- * (ENETUNREACH, ...), OPF_FAIL_NOMEM    err: ENOMEM. */
+ * OPF_FAIL_NONE.
+ *
+ * fd < 0: failure is one of
+ * - OPF_FAIL_RESOLVE, detail is a constant text;
+ * - OPF_FAIL_RESOLVE_TIMEOUT: no name server answered, detail is a constant text;
+ * - OPF_FAIL_REFUSED, err is ECONNREFUSED;
+ * - OPF_FAIL_CONNECT, err is the errno that tells most: first of all what this machine is short of
+ *   (EMFILE, ENFILE, ENOBUFS; EADDRNOTAVAIL: no free port), last of all that it has no such network
+ *   (ENETUNREACH, ...);
+ * - OPF_FAIL_NOMEM, err is ENOMEM. */
 typedef void opf_dial_fn(opf_dial *dial, int fd, opf_failure failure, int err, const char *detail);
 
 /* A dial: a member of its owner's structure, all zero before its first use. What it needs while it
