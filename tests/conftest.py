@@ -1,0 +1,81 @@
+"""Fixtures of the whole suite. Locust is imported first, as it patches the standard library."""
+
+from __future__ import annotations
+
+# isort: off
+import locust  # noqa: F401
+
+# isort: on
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from helpers import ALL_USERS, Users, local_environment
+from locust.env import Environment
+from servers import Listener, Server
+
+Listen = Callable[..., Listener]
+
+
+def _server(module: str) -> Iterator[Server]:
+    server = Server(module)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def app_server() -> Iterator[Server]:
+    yield from _server("servers.app")
+
+
+@pytest.fixture(scope="session")
+def hostile_server() -> Iterator[Server]:
+    yield from _server("servers.hostile")
+
+
+@pytest.fixture
+def listen(app_server: Server) -> Iterator[Listen]:
+    """Opens ports of the ordinary server, closed after the test."""
+    listeners = []
+
+    def listen(**options: Any) -> Listener:
+        listeners.append(app_server.listen(**options))
+        return listeners[-1]
+
+    yield listen
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.fixture
+def app(listen: Listen) -> Listener:
+    """A port of the ordinary server."""
+    return listen()
+
+
+@pytest.fixture
+def hostile(hostile_server: Server) -> Iterator[Listen]:
+    """Opens ports of the hostile server: a script for each connection, the last for all further."""
+    listeners = []
+
+    def by_script(*scripts: list[list[Any]], **options: Any) -> Listener:
+        listeners.append(hostile_server.listen(scripts=scripts, **options))
+        return listeners[-1]
+
+    yield by_script
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.fixture(params=ALL_USERS, ids=str)
+def users(request: pytest.FixtureRequest) -> Users:
+    """Locust's classes and ours in turn."""
+    users: Users = request.param
+    return users
+
+
+@pytest.fixture
+def environment() -> Iterator[Environment]:
+    """An environment with a local runner."""
+    with local_environment() as environment:
+        yield environment

@@ -1,0 +1,223 @@
+"""What the tests of the user class share: both implementations, runs in this process, observations.
+
+Import ``locust`` (which conftest.py does) before this module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import constant
+from locust.env import Environment
+from locust.stats import StatsEntry, StatsError
+from servers import Listener
+
+WAIT = 20.0
+"""Seconds that a test waits for what must happen before it fails."""
+
+
+@dataclass(frozen=True)
+class Users:
+    """One implementation of Locust's fast user class."""
+
+    name: str
+    module: str
+
+    @property
+    def user(self) -> Any:
+        return importlib.import_module(self.module).FastHttpUser
+
+    @property
+    def session(self) -> Any:
+        return importlib.import_module(self.module).FastHttpSession
+
+    def __str__(self) -> str:
+        return self.name
+
+
+LOCUST = Users("locust", "locust.contrib.fasthttp")
+OURS = Users("ours", "opscore_fast")
+
+ALL_USERS = tuple(
+    {"locust": LOCUST, "ours": OURS}[name]
+    for name in os.environ.get("OPSCORE_FAST_TEST_USERS", "locust,ours").split(",")
+)
+"""Whose classes the tests run. Both, unless the tests themselves are worked on."""
+
+
+def wait_until(condition: Callable[[], Any], what: str = "") -> Any:
+    """Wait until the condition holds and return its value; fail after `WAIT` seconds."""
+    with gevent.Timeout(WAIT, AssertionError(f"waited in vain for {what or condition}")):
+        while not (value := condition()):
+            gevent.sleep(0.01)
+    return value
+
+
+@contextmanager
+def local_environment(*user_classes: Any, **options: Any) -> Iterator[Environment]:
+    """An environment with a local runner, which is quit in the end."""
+    environment = Environment(user_classes=list(user_classes), **options)
+    runner = environment.create_local_runner()
+    try:
+        yield environment
+    finally:
+        runner.quit()
+
+
+def make_user(users: Users, url: str | None, environment: Environment, **attributes: Any) -> Any:
+    """A user for tests that call its client by themselves."""
+    made = type("TestedUser", (users.user,), {"host": url, **attributes})
+    return made(environment)
+
+
+def user_class(users: Users, url: str, **attributes: Any) -> Any:
+    """A user class for a runner. Functions among the attributes become methods."""
+    return type("TestedUser", (users.user,), {"host": url, "wait_time": constant(0), **attributes})
+
+
+@contextmanager
+def running(environment: Environment, count: int) -> Iterator[None]:
+    """Run that many users while in the block, then stop them."""
+    runner = environment.runner
+    assert runner is not None
+    runner.start(count, spawn_rate=count)
+    try:
+        yield
+    finally:
+        runner.stop()
+
+
+def record_events(environment: Environment) -> list[dict[str, Any]]:
+    """Attach a listener to ``events.request``; returns the list of what it is called with."""
+    fired: list[dict[str, Any]] = []
+
+    def on_request(**event: Any) -> None:
+        fired.append(event)
+
+    environment.events.request.add_listener(on_request)
+    return fired
+
+
+def entry_figures(entry: StatsEntry) -> dict[str, Any]:
+    """The figures of a statistics entry that don't depend on how fast the machine is."""
+    return {
+        "num_requests": entry.num_requests,
+        "num_none_requests": entry.num_none_requests,
+        "num_failures": entry.num_failures,
+        "total_content_length": entry.total_content_length,
+        "response_times": sum(entry.response_times.values()),
+        "num_reqs_per_sec": sum(entry.num_reqs_per_sec.values()),
+        "num_fail_per_sec": sum(entry.num_fail_per_sec.values()),
+    }
+
+
+def statistics(environment: Environment) -> dict[str, Any]:
+    """Everything in ``environment.stats`` that doesn't depend on how fast the machine is."""
+    stats = environment.stats
+    entries = {f"{method} {name}": entry for (name, method), entry in stats.entries.items()}
+    return {
+        "total": entry_figures(stats.total),
+        "entries": {key: entry_figures(entry) for key, entry in sorted(entries.items())},
+        "errors": sorted(
+            (error.method, error.name, StatsError.parse_error(error.error), error.occurrences)
+            for error in stats.errors.values()
+        ),
+    }
+
+
+def assert_times_add_up(entry: StatsEntry) -> None:
+    """Fail if the response times of an entry contradict one another."""
+    assert sum(entry.response_times.values()) == entry.num_requests - entry.num_none_requests
+    if not entry.num_requests:
+        assert entry.min_response_time is None
+        return
+    assert entry.min_response_time is not None
+    assert 0 < entry.min_response_time <= entry.avg_response_time <= entry.max_response_time
+    assert entry.last_request_timestamp is not None
+    assert entry.start_time <= entry.last_request_timestamp
+    assert int(entry.last_request_timestamp) == max(entry.num_reqs_per_sec)
+
+
+def request_seen(request: Mapping[str, Any], ignore: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A request as a server read it: headers by lower-case name, without User-Agent."""
+    headers: dict[str, list[str]] = {}
+    for name, value in request["headers"]:
+        if name.lower() not in ("user-agent", *ignore):
+            headers.setdefault(name.lower(), []).append(value)
+    same = {key: request[key] for key in ("method", "target", "version", "body")}
+    return {**same, "headers": headers, "came_by": (request["connection"], request["number"])}
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port on 127.0.0.1 that refuses connections, as it is taken but nobody listens on it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def open_files() -> int:
+    """How many file descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+# Locust in a process of its own
+
+LOCUST_OUTPUT = re.compile(r"^\[[^]]*\] ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A process that has ended."""
+
+    code: int
+    output: str
+
+
+def python(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
+    """Start this Python; its output and errors come together by stdout."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "160"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 60.0) -> Run:
+    """Wait for a process to end; it is killed, and the test fails, if that takes too long."""
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+        raise AssertionError(f"still running after {seconds} s:\n{output}") from None
+    return Run(process.returncode, output)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of one of Locust's CSV files."""
+    import csv
+
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def listener_total(listener: Listener) -> int:
+    """How many requests a port has answered."""
+    answered: int = listener.counts()["answered"]
+    return answered

@@ -1,0 +1,242 @@
+"""A server that misbehaves by script. Run as ``-m servers.hostile``.
+
+Each port has a list of scripts: the first for the first connection, and so on; further connections
+get the last one. A script is a list of actions, [NAME, ARGUMENT...], and the connection is closed
+behind the last of them:
+
+  request          read a request with its body, and count it
+  head             read a request's headers only, and count it
+  send TEXT        send the text; with a second argument, that many times
+  drip TEXT S      send the text byte by byte, S seconds after each
+  flood TEXT       send the text over and over until the peer closes (at most 64 MiB)
+  pause S          do nothing for S seconds
+  mark NAME        add the name to the port's marks
+  half_close       send no more
+  close            close; sends a reset if something lies unread, as TCP wants it
+  reset            close with a reset
+  drain            read and throw away until the peer closes
+  hold             do nothing until the peer closes (without reading) or the port is closed
+  again            start the script over
+
+A peer that closes while the server reads or writes ends the script.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+import time
+from typing import Any
+
+from servers import serve
+
+PATIENCE = 30.0
+"""Seconds after which a connection's thread gives up on its peer."""
+
+FLOOD = 64 << 20
+
+Script = list[list[Any]]
+
+
+class PeerClosedError(Exception):
+    """The peer has closed or reset the connection, or the script has."""
+
+
+class Port:
+    """A listening socket, its scripts and what happened on it."""
+
+    def __init__(self, scripts: list[Script], receive_buffer: int) -> None:
+        self.scripts = scripts
+        self.lock = threading.Lock()
+        self.closed = threading.Event()
+        self.connections = 0
+        self.open = 0
+        self.read: list[dict[str, str]] = []
+        self.marks: list[str] = []
+        self.listener = socket.socket()
+        if receive_buffer:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(256)
+        self.number: int = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            with self.lock:
+                script = self.scripts[min(self.connections, len(self.scripts) - 1)]
+                self.connections += 1
+                self.open += 1
+            threading.Thread(target=Connection(self, peer).run, args=(script,), daemon=True).start()
+
+    def clear(self) -> None:
+        with self.lock:
+            self.connections = 0
+            self.read, self.marks = [], []
+
+    def counts(self) -> dict[str, Any]:
+        return {
+            "connections": self.connections,
+            "open": self.open,
+            "requests": len(self.read),
+            "marks": self.marks,
+        }
+
+    def close(self) -> None:
+        self.closed.set()
+        # Wakes the thread in accept, which close alone does not.
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+class Connection:
+    """Runs a script on one connection, in a thread of its own."""
+
+    def __init__(self, port: Port, peer: socket.socket) -> None:
+        self.port = port
+        self.peer = peer
+        self.buffer = b""
+        peer.settimeout(PATIENCE)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def run(self, script: Script) -> None:
+        try:
+            while self.once(script):
+                pass
+        except (PeerClosedError, OSError):
+            pass
+        finally:
+            self.peer.close()
+            with self.port.lock:
+                self.port.open -= 1
+
+    def once(self, script: Script) -> bool:
+        """Run the script; True if it is to be run again."""
+        for name, *arguments in script:
+            if self.port.closed.is_set():
+                return False
+            if name == "again":
+                return True
+            getattr(self, f"do_{name}")(*arguments)
+        return False
+
+    def receive(self) -> None:
+        data = self.peer.recv(1 << 16)
+        if not data:
+            raise PeerClosedError
+        self.buffer += data
+
+    def take_until(self, end: bytes) -> bytes:
+        while (at := self.buffer.find(end)) < 0:
+            self.receive()
+        taken, self.buffer = self.buffer[: at + len(end)], self.buffer[at + len(end) :]
+        return taken
+
+    def take(self, size: int) -> bytes:
+        while len(self.buffer) < size:
+            self.receive()
+        taken, self.buffer = self.buffer[:size], self.buffer[size:]
+        return taken
+
+    def count(self, head: str, body: bytes) -> None:
+        with self.port.lock:
+            self.port.read.append({"head": head, "body": body.decode("latin-1")})
+
+    def do_head(self) -> None:
+        self.count(self.take_until(b"\r\n\r\n").decode("latin-1"), b"")
+
+    def do_request(self) -> None:
+        head = self.take_until(b"\r\n\r\n").decode("latin-1")
+        fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
+        body = b""
+        if fields.get("transfer-encoding") == "chunked":
+            while size := int(self.take_until(b"\r\n"), 16):
+                body += self.take(size + 2)[:-2]
+            self.take(2)
+        else:
+            body = self.take(int(fields.get("content-length", 0)))
+        self.count(head, body)
+
+    def do_send(self, text: str, times: int = 1) -> None:
+        self.peer.sendall(text.encode("latin-1") * times)
+
+    def do_drip(self, text: str, seconds: float) -> None:
+        for byte in text.encode("latin-1"):
+            self.peer.sendall(bytes([byte]))
+            time.sleep(seconds)
+
+    def do_flood(self, text: str) -> None:
+        block = text.encode("latin-1") * max(1, 65536 // len(text))
+        for _ in range(FLOOD // len(block)):
+            self.peer.sendall(block)
+
+    def do_pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def do_mark(self, name: str) -> None:
+        self.port.marks.append(name)
+
+    def do_half_close(self) -> None:
+        self.peer.shutdown(socket.SHUT_WR)
+
+    def do_close(self) -> None:
+        raise PeerClosedError
+
+    def do_reset(self) -> None:
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise PeerClosedError
+
+    def do_drain(self) -> None:
+        while self.peer.recv(1 << 16):
+            pass
+
+    def do_hold(self) -> None:
+        poller = select.poll()
+        poller.register(self.peer, select.POLLRDHUP)
+        for _ in range(int(PATIENCE / 0.05)):
+            if poller.poll(50) or self.port.closed.is_set():
+                return
+
+
+class Hostile:
+    """The commands."""
+
+    def __init__(self) -> None:
+        self.ports: dict[int, Port] = {}
+
+    def listen(self, scripts: list[Script], receive_buffer: int = 0) -> int:
+        port = Port(scripts, receive_buffer)
+        self.ports[port.number] = port
+        return port.number
+
+    def counts(self, port: int) -> dict[str, Any]:
+        return self.ports[port].counts()
+
+    def requests(self, port: int) -> list[dict[str, Any]]:
+        seen = self.ports[port]
+        with seen.lock:
+            return list(seen.read)
+
+    def clear(self, port: int) -> None:
+        self.ports[port].clear()
+
+    def close(self, port: int) -> None:
+        self.ports.pop(port).close()
+
+
+def main() -> None:
+    hostile = Hostile()
+    names = ("listen", "counts", "requests", "clear", "close")
+    serve({name: getattr(hostile, name) for name in names})
+
+
+if __name__ == "__main__":
+    main()
