@@ -15,7 +15,8 @@ SHELL := /bin/bash
 
 PY := $(VENV)/bin/python
 PIP := scripts/pip-install.sh $(PY)
-C_FILES := $(sort $(shell find csrc -name '*.[ch]' 2>/dev/null))
+C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
+C_STYLED := $(C_FILES) $(wildcard benchmarks/*.c)
 BUILD_FILES := pyproject.toml setup.py buildtools.py
 export PYTHON VENV PORT
 
@@ -96,14 +97,14 @@ lint: install $(VENV)/.with-lint ## Check style and types, and compile with warn
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@$(VENV)/bin/clang-format --dry-run -Werror $(C_FILES)
+	@$(VENV)/bin/clang-format --dry-run -Werror $(C_STYLED)
 	@OPSCORE_FAST_WERROR=1 $(PY) setup.py -q build_ext --build-lib build/lint
 	@echo "Nothing to complain about."
 
 format: $(VENV)/.with-lint ## Format the Python and C code
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
-	@$(VENV)/bin/clang-format -i $(C_FILES)
+	@$(VENV)/bin/clang-format -i $(C_STYLED)
 
 # The suite runs in a copy of the tree beside a sanitized extension, so that every process which a
 # test starts, from whatever folder, finds this one. Leaks are looked for by the C test programs;

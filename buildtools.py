@@ -44,7 +44,7 @@ LIBRARIES = (
     Library("brotli", "libbrotlidec", "libbrotli-dev"),
 )
 
-# llhttp comes as a library in newer distributions, else as the generated C source of node-llhttp.
+# Newer distributions have llhttp as a library; in older ones node-llhttp brings its C source.
 LLHTTP = Library("llhttp", "libllhttp", "libllhttp-dev")
 LLHTTP_SOURCE_PACKAGE = "node-llhttp"
 LLHTTP_SOURCE = Path("/usr/share/llhttp")
@@ -121,8 +121,8 @@ def libraries() -> Flags:
         flags.sources += sorted(LLHTTP_SOURCE.glob("*.c"))
     else:
         raise BuildError(
-            f"llhttp not found: install the Debian package {LLHTTP_SOURCE_PACKAGE}"
-            f" (or {LLHTTP.package} where there is one)"
+            f"llhttp not found: install the Debian package {LLHTTP.package},"
+            f" or {LLHTTP_SOURCE_PACKAGE} where there is none"
         )
     return flags
 
@@ -238,8 +238,18 @@ def missing_packages() -> list[str]:
         missing += [lib.package for lib in LIBRARIES if not _has_module(lib.module)]
         has_llhttp = _has_module(LLHTTP.module) or _has_llhttp_source()
     if not has_llhttp:
-        missing.append(LLHTTP_SOURCE_PACKAGE)
+        missing.append(_llhttp_package())
     return missing
+
+
+def _llhttp_package() -> str:
+    """The library's package where apt knows it: node-llhttp has no source in it there."""
+    apt_cache = shutil.which("apt-cache")
+    if apt_cache:
+        show = [apt_cache, "-q", "show", LLHTTP.package]
+        if subprocess.run(show, capture_output=True).returncode == 0:
+            return LLHTTP.package
+    return LLHTTP_SOURCE_PACKAGE
 
 
 if __name__ == "__main__":

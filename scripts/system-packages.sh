@@ -42,7 +42,6 @@ command -v apt-get >/dev/null ||
 
 log=build/apt.log
 mkdir -p build
-echo "Installing system packages: $missing"
 
 apt() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 \
@@ -50,6 +49,9 @@ apt() {
 }
 : >$log
 apt update || fail "apt-get update failed (no network?): see $log"
+# Asked again: which packages there are may be known only now.
+missing=$(missing_packages | xargs)
+echo "Installing system packages: $missing"
 # Debian starts a server as soon as it is installed, unless this file says no.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
