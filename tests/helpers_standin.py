@@ -1,0 +1,132 @@
+"""Runs the stand-in as a user would, in a process of its own, and asks it things."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = (sys.executable, "-m", "opscore_fast.standin")
+KEY = "test-api-key"
+TIMEOUT_S = 30
+"""Seconds after which a test gives up waiting."""
+
+
+@dataclass
+class Answer:
+    """One HTTP answer: its status, its headers and its body, parsed if it is JSON."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: Any
+
+
+@dataclass
+class Standin:
+    """A running stand-in."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        key: str | None = KEY,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """Sends one request on a connection of its own; `body` is bytes, else sent as JSON."""
+        sent = {"Content-Type": "application/json"} if body is not None else {}
+        if key is not None:
+            sent["Authorization"] = f"Bearer {key}"
+        payload = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
+        try:
+            connection.request(method, path, payload, {**sent, **(headers or {})})
+            response = connection.getresponse()
+            content = response.read()
+        finally:
+            connection.close()
+        return Answer(response.status, response.headers, json.loads(content) if content else None)
+
+    def register(self, agent_id: str) -> Answer:
+        """Registers an agent."""
+        return self.ask("POST", NOTIFY, registration(agent_id), key=None)
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """Requests answered so far, by endpoint and status."""
+        counters: dict[str, dict[str, int]] = self.ask("GET", "/standin/counters").body
+        return counters
+
+    def stop(self) -> tuple[int, str]:
+        """Stops it; gives its exit code and what it wrote after its first line."""
+        self.process.terminate()
+        output, _ = self.process.communicate(timeout=TIMEOUT_S)
+        return self.process.returncode, output
+
+
+NOTIFY = "/v1/opscore/internal/agent/notify"
+
+
+def registration(agent_id: str, event: str = "REGISTER", **details: object) -> dict[str, Any]:
+    """The body that registers an agent; `details` replace or add to its details."""
+    return {
+        "event_type": event,
+        "agent_details": {
+            "agentId": agent_id,
+            "agentName": "An agent",
+            "version": "1.0",
+            "capabilities": ["state_reporting"],
+            "contactEndpoint": "http://agent.local/run",
+            "metadata": {"team": 1},
+            **details,
+        },
+    }
+
+
+@contextmanager
+def running_standin(*options: str, **environment: str) -> Iterator[Standin]:
+    """A stand-in on a free port, with these options and additions to the environment."""
+    process = subprocess.Popen(
+        [*COMMAND, "--port", "0", *options],
+        cwd=ROOT,
+        env={**os.environ, "OPSCORE_API_KEY": KEY, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        assert "http://" in ready, ready + process.stdout.read()
+        yield Standin(process, int(ready.rstrip().rpartition(":")[2]))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def run_standin(*options: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A stand-in that is expected to end by itself."""
+    return subprocess.run(
+        [*COMMAND, *options],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )

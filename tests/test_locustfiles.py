@@ -1,0 +1,224 @@
+"""The scenarios, run by real headless Locust processes against the stand-in."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers_standin import NOTIFY, ROOT, Standin, running_standin
+from locust.util.load_locustfile import load_locustfile
+
+SCENARIOS = ROOT / "locustfiles" / "opscore"
+STATE = "/v1/opscore/agent/[id]/state"
+LIMIT_S = 90
+"""Seconds after which a run that does not end has failed."""
+
+Counts = dict[tuple[str, str], int]
+
+
+@dataclass
+class Run:
+    """A finished run: its exit code, what it wrote, and Locust's CSV files."""
+
+    code: int
+    output: str
+    stats: list[dict[str, str]]
+    failures: list[dict[str, str]]
+
+    def counts(self, column: str = "Request Count") -> Counts:
+        """Requests, or another column of the statistics, by method and name."""
+        rows = [row for row in self.stats if row["Name"] != "Aggregated"]
+        return {(row["Type"], row["Name"]): int(row[column]) for row in rows}
+
+
+@pytest.fixture
+def standin() -> Iterator[Standin]:
+    with running_standin() as standin:
+        yield standin
+
+
+def run(
+    locustfile: Path | str, url: str, folder: Path, cwd: Path = ROOT, **environment: str
+) -> Run:
+    """Runs a scenario's quick profile, shortened, headless, to its end."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    short = {"OPSCORE_PROFILE": "quick", "OPSCORE_USERS": "20", "OPSCORE_DURATION": "3"}
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **short}
+    prefix = folder / "run"
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
+            *("-f", str(locustfile), "--host", url, "--csv", str(prefix)),
+            # Users end the request that they are in, so that both sides know of it.
+            *("--stop-timeout", "20"),
+        ],
+        cwd=cwd,
+        env={**variables, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    rows = {}
+    for kind in ("stats", "failures"):
+        path = folder / f"run_{kind}.csv"
+        rows[kind] = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+    return Run(result.returncode, result.stdout, **rows)
+
+
+def answered(standin: Standin) -> Counts:
+    """What the stand-in answered, by method and the name that the statistics give it."""
+    counts: Counts = {}
+    for endpoint, statuses in standin.counters().items():
+        method, _, path = endpoint.partition(" ")
+        counts[method, path.replace("{agentId}", "[id]")] = sum(statuses.values())
+    return counts
+
+
+def assert_all_went_well(run: Run, standin: Standin) -> None:
+    assert run.code == 0, run.output
+    assert run.failures == []
+    assert run.counts() == answered(standin), run.output
+    assert run.counts("Failure Count") == dict.fromkeys(run.counts(), 0)
+
+
+# ---- whole runs
+
+
+@pytest.mark.parametrize("scenario", ["scenario_0", "scenario_1"])
+def test_every_request_is_accounted_for(standin: Standin, tmp_path: Path, scenario: str) -> None:
+    finished = run(f"locustfiles/opscore/{scenario}.py", standin.url, tmp_path)
+    assert_all_went_well(finished, standin)
+    counts = finished.counts()
+    assert counts["POST", NOTIFY] == counts["GET", STATE] == 20
+    assert counts["POST", STATE] > 20
+    statuses = standin.counters()["POST /v1/opscore/agent/{agentId}/state"]
+    assert statuses == {"202": counts["POST", STATE]}
+
+
+def test_from_another_folder(standin: Standin, tmp_path: Path) -> None:
+    (tmp_path / "opscore_agent.py").write_text("raise ImportError('the wrong one')\n")
+    finished = run(SCENARIOS / "scenario_1.py", standin.url, tmp_path, cwd=tmp_path)
+    assert_all_went_well(finished, standin)
+
+
+def test_an_agent_waits_for_its_state(tmp_path: Path) -> None:
+    with running_standin("--state-delay", "0.7") as standin:
+        finished = run(SCENARIOS / "scenario_1.py", standin.url, tmp_path)
+        assert_all_went_well(finished, standin)
+        reads = standin.counters()["GET /v1/opscore/agent/{agentId}/state"]
+        assert reads["200"] == 20
+        assert reads["404"] >= 20
+
+
+@pytest.mark.parametrize("scenario", ["scenario_0", "scenario_1"])
+def test_a_wrong_key_fails(standin: Standin, tmp_path: Path, scenario: str) -> None:
+    key = "a wrong secret"
+    path = SCENARIOS / f"{scenario}.py"
+    finished = run(path, standin.url, tmp_path, OPSCORE_API_KEY=key)
+    assert finished.code == 1
+    counts = finished.counts()
+    assert counts == answered(standin)
+    assert finished.counts("Failure Count") == {**counts, ("POST", NOTIFY): 0}
+    told = {(row["Method"], row["Name"], row["Error"]) for row in finished.failures}
+    error = "CatchResponseError('401: Invalid authentication credentials')"
+    assert told == {("GET", STATE, error), ("POST", STATE, error)}
+    assert key not in finished.output
+
+
+def test_the_key_is_read_from_the_environment(tmp_path: Path) -> None:
+    with running_standin(OPSCORE_API_KEY="k2") as standin:
+        path = SCENARIOS / "scenario_1.py"
+        finished = run(path, standin.url, tmp_path, OPSCORE_API_KEY="k2")
+        assert_all_went_well(finished, standin)
+
+
+def test_nothing_listens(standin: Standin, tmp_path: Path) -> None:
+    standin.stop()
+    changes = {"OPSCORE_USERS": "2", "OPSCORE_DURATION": "2"}
+    finished = run(SCENARIOS / "scenario_0.py", standin.url, tmp_path, **changes)
+    assert finished.code == 1
+    assert list(finished.counts()) == [("POST", NOTIFY)]
+    assert finished.counts() == finished.counts("Failure Count")
+    assert all("refused" in row["Error"] for row in finished.failures)
+
+
+# ---- settings
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OPSCORE_PROFILE", "fast"),
+        ("OPSCORE_USERS", "0"),
+        ("OPSCORE_USERS", "many"),
+        ("OPSCORE_DURATION", "-1"),
+        ("OPSCORE_DURATION", "1.5"),
+    ],
+)
+def test_a_setting_that_makes_no_sense(tmp_path: Path, variable: str, value: str) -> None:
+    path = SCENARIOS / "scenario_1.py"
+    finished = run(path, "http://127.0.0.1:1", tmp_path, **{variable: value})
+    assert finished.code == 1
+    assert finished.stats == []
+    lines = [line for line in finished.output.splitlines() if "INFO" not in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{variable} is '{value}': use ")
+
+
+def shape_and_user(monkeypatch: pytest.MonkeyPatch, scenario: str, **settings: str) -> Any:
+    """The load shape and the user class of a scenario with these settings."""
+    for name in ("PROFILE", "USERS", "DURATION"):
+        monkeypatch.delenv(f"OPSCORE_{name}", raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    users, shapes = load_locustfile(str(SCENARIOS / f"{scenario}.py"))
+    ((shape,), (user,)) = shapes, users.values()
+    return shape, user
+
+
+@pytest.mark.parametrize(
+    ("scenario", "settings", "start", "peak", "end", "wait"),
+    [
+        ("scenario_0", {}, (1, 1), (5, 4 / 60), 300, (1, 2)),
+        ("scenario_1", {}, (10, 10), (500, 490 / 300), 1200, (5, 10)),
+        ("scenario_1", {"OPSCORE_PROFILE": "full"}, (10, 10), (500, 490 / 300), 1200, (5, 10)),
+        ("scenario_0", {"OPSCORE_PROFILE": "quick"}, (1, 1), (5, 2), 30, (1, 2)),
+        ("scenario_1", {"OPSCORE_PROFILE": "quick"}, (10, 10), (500, 98), 30, (0.5, 1)),
+        ("scenario_1", {"OPSCORE_USERS": "70"}, (10, 10), (70, 60 / 300), 1200, (5, 10)),
+        ("scenario_1", {"OPSCORE_USERS": "3"}, (3, 3), (3, 3), 1200, (5, 10)),
+        ("scenario_1", {"OPSCORE_DURATION": "120"}, (10, 10), (500, 490 / 30), 120, (5, 10)),
+    ],
+)
+def test_profiles(
+    monkeypatch: pytest.MonkeyPatch,
+    scenario: str,
+    settings: dict[str, str],
+    start: tuple[int, float],
+    peak: tuple[int, float],
+    end: float,
+    wait: tuple[float, float],
+) -> None:
+    shape, user = shape_and_user(monkeypatch, scenario, **settings)
+
+    def tick(at: float) -> Any:
+        monkeypatch.setattr(shape, "get_run_time", lambda: at)
+        return shape.tick()
+
+    assert tick(0) == start
+    assert [tick(at) for at in (1, end / 2, end - 0.1)] == [pytest.approx(peak)] * 3
+    assert tick(end) is None
+    waits = [user.wait_time(None) for _ in range(200)]
+    assert wait[0] <= min(waits) <= max(waits) <= wait[1]
+
+
+def test_default_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shape_and_user(monkeypatch, "scenario_0")[1].host == "http://127.0.0.1:8000"
