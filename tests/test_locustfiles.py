@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -25,17 +26,16 @@ Counts = dict[tuple[str, str], int]
 
 @dataclass
 class Run:
-    """A finished run: its exit code, what it wrote, and Locust's CSV files."""
+    """A finished run: its exit code, what it wrote, Locust's statistics and its failures."""
 
     code: int
     output: str
-    stats: list[dict[str, str]]
+    stats: list[dict[str, Any]]
     failures: list[dict[str, str]]
 
-    def counts(self, column: str = "Request Count") -> Counts:
-        """Requests, or another column of the statistics, by method and name."""
-        rows = [row for row in self.stats if row["Name"] != "Aggregated"]
-        return {(row["Type"], row["Name"]): int(row[column]) for row in rows}
+    def counts(self, figure: str = "num_requests") -> Counts:
+        """Requests, or another figure of the statistics, by method and name."""
+        return {(entry["method"], entry["name"]): entry[figure] for entry in self.stats}
 
 
 @pytest.fixture
@@ -51,11 +51,12 @@ def run(
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     short = {"OPSCORE_PROFILE": "quick", "OPSCORE_USERS": "20", "OPSCORE_DURATION": "3"}
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **short}
-    prefix = folder / "run"
     result = subprocess.run(
         [
             *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
-            *("-f", str(locustfile), "--host", url, "--csv", str(prefix)),
+            *("-f", str(locustfile), "--host", url),
+            # The CSV files are written once a second, and not at the end.
+            *("--csv", str(folder / "run"), "--json-file", str(folder / "run")),
             # Users end the request that they are in, so that both sides know of it.
             *("--stop-timeout", "20"),
         ],
@@ -67,11 +68,13 @@ def run(
         text=True,
         timeout=LIMIT_S,
     )
-    rows = {}
-    for kind in ("stats", "failures"):
-        path = folder / f"run_{kind}.csv"
-        rows[kind] = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
-    return Run(result.returncode, result.stdout, **rows)
+    stats, failures = folder / "run.json", folder / "run_failures.csv"
+    return Run(
+        result.returncode,
+        result.stdout,
+        json.loads(stats.read_text()) if stats.exists() else [],
+        list(csv.DictReader(failures.open(newline=""))) if failures.exists() else [],
+    )
 
 
 def answered(standin: Standin) -> Counts:
@@ -87,7 +90,7 @@ def assert_all_went_well(run: Run, standin: Standin) -> None:
     assert run.code == 0, run.output
     assert run.failures == []
     assert run.counts() == answered(standin), run.output
-    assert run.counts("Failure Count") == dict.fromkeys(run.counts(), 0)
+    assert run.counts("num_failures") == dict.fromkeys(run.counts(), 0)
 
 
 # ---- whole runs
@@ -127,7 +130,7 @@ def test_a_wrong_key_fails(standin: Standin, tmp_path: Path, scenario: str) -> N
     assert finished.code == 1
     counts = finished.counts()
     assert counts == answered(standin)
-    assert finished.counts("Failure Count") == {**counts, ("POST", NOTIFY): 0}
+    assert finished.counts("num_failures") == {**counts, ("POST", NOTIFY): 0}
     told = {(row["Method"], row["Name"], row["Error"]) for row in finished.failures}
     error = "CatchResponseError('401: Invalid authentication credentials')"
     assert told == {("GET", STATE, error), ("POST", STATE, error)}
@@ -147,7 +150,7 @@ def test_nothing_listens(standin: Standin, tmp_path: Path) -> None:
     finished = run(SCENARIOS / "scenario_0.py", standin.url, tmp_path, **changes)
     assert finished.code == 1
     assert list(finished.counts()) == [("POST", NOTIFY)]
-    assert finished.counts() == finished.counts("Failure Count")
+    assert finished.counts() == finished.counts("num_failures")
     assert all("refused" in row["Error"] for row in finished.failures)
 
 
