@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,11 +88,13 @@ def user_class(users: Users, url: str, **attributes: Any) -> Any:
 
 @contextmanager
 def running(environment: Environment, count: int) -> Iterator[None]:
-    """Run that many users while in the block, then stop them."""
+    """Spawn that many users for the time of the block, then stop them."""
     runner = environment.runner
     assert runner is not None
     runner.start(count, spawn_rate=count)
     try:
+        if runner.spawning_greenlet is not None:
+            runner.spawning_greenlet.join(WAIT)
         yield
     finally:
         runner.stop()
@@ -165,6 +167,19 @@ def refusing_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
+
+
+@contextmanager
+def stalled_port() -> Iterator[int]:
+    """A port on 127.0.0.1 that never answers a connection attempt, as its backlog is full."""
+    with socket.socket() as listener, ExitStack() as held:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
 
 
 def open_files() -> int:
