@@ -243,9 +243,52 @@ const opf_result *opf_exchange_result(const opf_exchange *exchange);
  * NULL when the body is not in one. */
 void *opf_exchange_take_body(opf_exchange *exchange);
 
-/* The request as it was sent: the head's bytes. They belong to the exchange. */
+/* The request as it was sent: the head's bytes, and the body's. They belong to the exchange (a long body to whoever
+ * submitted it). */
 const char *opf_exchange_request_head(const opf_exchange *exchange, size_t *len);
+const char *opf_exchange_request_body(const opf_exchange *exchange, size_t *len);
 
-/* Statistics: see stats/cell.h, which is a face of its own. */
+/* Statistics */
+
+/* Pairs of bucket and count that a cell holds before it takes memory for all buckets. */
+#define OPF_CELL_FEW 8
+
+/* The response times of one request name since the cell was last emptied, in the form in which Locust's StatsEntry keeps
+ * them (locust.stats.StatsEntry.log). Storage of the caller, all zero before its first use. One thread. */
+typedef struct opf_cell {
+    uint64_t requests;
+    uint64_t total_ns;
+    uint64_t min_ns; /* of requests > 0 */
+    uint64_t max_ns;
+    uint64_t bytes; /* response lengths */
+    uint16_t few_buckets[OPF_CELL_FEW];
+    uint32_t few_counts[OPF_CELL_FEW];
+    uint32_t n_few;
+    uint32_t *counts; /* by bucket, once there are more than a few; or NULL */
+} opf_cell;
+
+/* Counts a request that took ns and whose response had so many bytes. Returns 0, or OPF_EINVAL for a time beyond the
+ * last bucket (over nine minutes) or OPF_ENOMEM: then nothing is counted. */
+int opf_cell_add(opf_cell *cell, uint64_t ns, uint64_t bytes);
+
+/* Goes through the cell's buckets: *at is 0 at first. Returns false when there are no more, else true with the
+ * bucket's response time in ms, as Locust's bucket_response_time gives it, and its count. */
+bool opf_cell_next(const opf_cell *cell, uint32_t *at, uint32_t *ms, uint32_t *count);
+
+/* Empties the cell and keeps its memory. */
+void opf_cell_reset(opf_cell *cell);
+
+/* Gives the cell's memory back. */
+void opf_cell_fini(opf_cell *cell);
+
+/* Memory that came from here. NULL does nothing. */
+void opf_free(void *p);
+
+/* Returns the URL with what no URL may have percent-encoded, as requests.utils.requote_uri does it, and its length; the
+ * caller gives it back with opf_free. NULL without memory. */
+char *opf_url_requote(const char *url, size_t len, size_t *quoted_len);
+
+/* True when opf_url_requote would change nothing. */
+bool opf_url_is_quoted(const char *url, size_t len);
 
 #endif

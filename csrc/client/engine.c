@@ -1,9 +1,11 @@
 #include "client/engine.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "client/exchange.h"
+#include "http/url.h"
 
 opf_engine *opf_engine_new(const opf_engine_options *options)
 {
@@ -100,4 +102,21 @@ opf_tls_context *opf_engine_tls(opf_engine *engine, const opf_tls_options *optio
     }
     engine->tls[i] = opf_tls_context_new(options, error, size);
     return engine->tls[i];
+}
+
+void opf_free(void *p)
+{
+    opf_mem_free(p);
+}
+
+char *opf_url_requote(const char *url, size_t len, size_t *quoted_len)
+{
+    opf_buf quoted;
+    opf_buf_init(&quoted);
+    if (opf_buf_reserve(&quoted, len + 1) != 0 || opf_url_quote(url, len, &quoted) != 0) {
+        opf_buf_fini(&quoted);
+        return NULL;
+    }
+    *quoted_len = quoted.len;
+    return (char *)quoted.data;
 }

@@ -206,3 +206,13 @@ const char *opf_exchange_request_head(const opf_exchange *exchange, size_t *len)
     *len = exchange->head_len;
     return (const char *)exchange->out.data;
 }
+
+const char *opf_exchange_request_body(const opf_exchange *exchange, size_t *len)
+{
+    if (exchange->body) {
+        *len = exchange->body_len;
+        return (const char *)exchange->body;
+    }
+    *len = exchange->out.len - exchange->head_len;
+    return (const char *)exchange->out.data + exchange->head_len;
+}

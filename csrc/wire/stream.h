@@ -1,7 +1,7 @@
 /* Byte streams: one connected socket, plain or under TLS, behind a table of calls.
  *
- * Never blocks. A stream is a member of its owner's structure and is used by one thread. Receiving fills in the kernel's
- * time stamp of the newest bytes where the socket offers it (SO_TIMESTAMPNS).
+ * Never blocks. A stream is a member of its owner's structure and is used by one thread. Receiving
+ * fills in the kernel's time stamp of the newest bytes where the socket offers it (SO_TIMESTAMPNS).
  */
 #ifndef OPF_WIRE_STREAM_H
 #define OPF_WIRE_STREAM_H
@@ -41,17 +41,14 @@ typedef struct opf_stream_ops {
 struct opf_stream {
     const opf_stream_ops *ops; /* NULL: closed, or never opened */
     int fd;
-    void *tls;          /* of wire/tls.c */
-    uint64_t stamp;     /* kernel's time of the bytes received last, CLOCK_REALTIME ns; 0: none */
+    void *tls;           /* of wire/tls.c */
+    uint64_t stamp;      /* kernel's time of the bytes received last, CLOCK_REALTIME ns; 0: none */
     opf_failure failure; /* after OPF_IO_ERROR */
     int err;
     const char *detail; /* constant text or NULL */
 };
 
-static inline void opf_stream_init(opf_stream *stream)
-{
-    *stream = (opf_stream){.fd = -1};
-}
+static inline void opf_stream_init(opf_stream *stream) { *stream = (opf_stream){.fd = -1}; }
 
 /* Makes a plain TCP stream of a connected, non-blocking descriptor, which it then owns. */
 void opf_stream_open_tcp(opf_stream *stream, int fd);
@@ -64,8 +61,8 @@ static inline void opf_stream_close(opf_stream *stream, bool polite)
     opf_stream_init(stream);
 }
 
-/* For other streams over a socket: recvmsg(2) and sendmsg(2) with the returns above, and a look at an idle socket:
- * OPF_IO_READ open and silent, > 0 there are bytes, else it has ended. */
+/* For other streams over a socket: recvmsg(2) and sendmsg(2) with the returns above, and a look at
+ * an idle socket: OPF_IO_READ open and silent, > 0 there are bytes, else it has ended. */
 ssize_t opf_socket_recv(opf_stream *stream, uint8_t *data, size_t size);
 ssize_t opf_socket_send(opf_stream *stream, const struct iovec *pieces, int n);
 ssize_t opf_socket_peek(opf_stream *stream);

@@ -1,0 +1,118 @@
+/* What the files of the binding share: the module's state, its types, and the names that they use.
+ *
+ * Everything here needs the GIL. Nothing is global: the state lives in the module, and each object points to it.
+ */
+#ifndef OPF_BINDING_BINDING_H
+#define OPF_BINDING_BINDING_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "opf.h"
+
+/* Strings that are compared or looked up, interned once: STATE->names[NAME_x] is "x". */
+#define NAMES(X)                                                                                   \
+    X(allow_redirects)                                                                             \
+    X(auth)                                                                                        \
+    X(catch_response)                                                                              \
+    X(context)                                                                                     \
+    X(data)                                                                                        \
+    X(exception)                                                                                   \
+    X(files)                                                                                       \
+    X(fire)                                                                                        \
+    X(handle_error)                                                                                \
+    X(headers)                                                                                     \
+    X(json)                                                                                        \
+    X(max_redirects)                                                                               \
+    X(max_retries)                                                                                 \
+    X(method)                                                                                      \
+    X(name)                                                                                        \
+    X(params)                                                                                      \
+    X(ref)                                                                                         \
+    X(request)                                                                                     \
+    X(request_type)                                                                                \
+    X(response)                                                                                    \
+    X(response_length)                                                                             \
+    X(response_time)                                                                               \
+    X(start_time)                                                                                  \
+    X(stats)                                                                                       \
+    X(stream)                                                                                      \
+    X(upper)                                                                                       \
+    X(url)                                                                                         \
+    X(_handlers)
+
+/* The methods that a session has a function for. */
+#define METHODS(X) X(GET) X(POST) X(PUT) X(PATCH) X(DELETE) X(HEAD) X(OPTIONS)
+
+#define AS_ENUM(name) NAME_##name,
+enum { NAMES(AS_ENUM) METHODS(AS_ENUM) N_NAMES };
+#undef AS_ENUM
+
+/* Functions of the package's Python part, for what is rare; imported when first used. */
+#define HELPERS(X)                                                                                 \
+    X(dumps, "json", "dumps")                                                                      \
+    X(loads, "json", "loads")                                                                      \
+    X(timedelta, "datetime", "timedelta")                                                          \
+    X(blocking_switch_out, "gevent.exceptions", "BlockingSwitchOutError")                          \
+    X(locust_error, "locust.exception", "LocustError")                                             \
+    X(response_error, "locust.exception", "ResponseError")                                         \
+    X(catch_response_error, "locust.exception", "CatchResponseError")                              \
+    X(failure, "opscore_fast.exceptions", "from_result")                                           \
+    X(bad_status, "opscore_fast.exceptions", "bad_status")                                         \
+    X(too_many_redirects, "opscore_fast.exceptions", "too_many_redirects")                         \
+    X(unsupported, "opscore_fast.exceptions", "unsupported")                                       \
+    X(redirect, "opscore_fast.urls", "redirect")                                                   \
+    X(with_params, "opscore_fast.urls", "with_params")                                             \
+    X(ascii_url, "opscore_fast.urls", "ascii_url")                                                 \
+    X(encode_body, "opscore_fast.bodies", "encode")                                                \
+    X(unknown_keywords, "opscore_fast.bodies", "unknown_keywords")                                 \
+    X(basic_auth, "opscore_fast.bodies", "basic_auth")                                             \
+    X(new_cookiejar, "opscore_fast.cookies", "new_jar")                                            \
+    X(cookie_header, "opscore_fast.cookies", "header")                                             \
+    X(extract_cookies, "opscore_fast.cookies", "extract")                                          \
+    X(make_headers, "opscore_fast.responses", "make_headers")                                      \
+    X(make_request, "opscore_fast.responses", "make_request")                                      \
+    X(decode_text, "opscore_fast.responses", "decode_text")                                        \
+    X(attach, "opscore_fast.statistics", "attach")                                                 \
+    X(detach, "opscore_fast.statistics", "detach")                                                 \
+    X(current_engine, "opscore_fast.engines", "current")
+
+#define AS_ENUM(name, module, attribute) HELPER_##name,
+enum { HELPERS(AS_ENUM) N_HELPERS };
+#undef AS_ENUM
+
+typedef struct State {
+    PyObject *names[N_NAMES];
+    PyObject *helpers[N_HELPERS]; /* NULL until first used */
+    PyTypeObject *engine_type;
+    PyTypeObject *session_type;
+    PyTypeObject *response_type;
+    PyTypeObject *catching_type; /* ResponseContextManager */
+    PyTypeObject *collector_type;
+    PyObject *session_request; /* the function Session.request, to tell whether a subclass has its own */
+    char *scratch;             /* for JSON on its way to the wire */
+    size_t scratch_size;
+} State;
+
+extern struct PyModuleDef opf_module;
+
+/* The state of the module that a type, or a base of it, is of. Never NULL for our types. */
+State *state_of(PyTypeObject *type);
+
+/* A helper, imported if need be: borrowed, or NULL with an exception. */
+PyObject *state_helper(State *state, int helper);
+
+/* The types: each adds itself to the module. Return 0, or -1 with an exception. */
+int Engine_add(PyObject *module, State *state);
+int Session_add(PyObject *module, State *state);
+int Response_add(PyObject *module, State *state);
+int Collector_add(PyObject *module, State *state);
+
+/* Makes a type of the spec (bases may be NULL) and adds it to the module under its name. */
+PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyObject *bases);
+
+/* JSON text as json.dumps(obj) would give it, written into the state's scratch memory: *text is valid until the next
+ * call. Returns 0, or -1 with an exception. */
+int json_encode(State *state, PyObject *obj, const char **text, size_t *len);
+
+#endif

@@ -1,0 +1,202 @@
+/* How a session's requests reach Locust: counted in C while only Locust's own statistics listen to the request event,
+ * or as events. */
+#include "binding/session.h"
+
+/* The one listener of the event, borrowed; NULL if there is another number of them (or no list of them at all). */
+static PyObject *only_handler(Session *self)
+{
+    PyObject *handlers = PyObject_GetAttr(self->request_event, self->state->names[NAME__handlers]);
+    PyObject *handler = NULL;
+    if (!handlers) {
+        PyErr_Clear();
+        return NULL;
+    }
+    if (PyList_CheckExact(handlers) && PyList_GET_SIZE(handlers) == 1)
+        handler = PyList_GET_ITEM(handlers, 0);
+    Py_DECREF(handlers); /* the event keeps it */
+    return handler;
+}
+
+static void forget(Session *self)
+{
+    Py_CLEAR(self->known_handler);
+    Py_CLEAR(self->collector);
+    Py_CLEAR(self->environment);
+    Py_CLEAR(self->stats);
+}
+
+/* Takes over what attach() has found out about the one listener: None, or a collector with what it fills. */
+static int attach(Session *self, PyObject *handler)
+{
+    forget(self);
+    PyObject *helper = state_helper(self->state, HELPER_attach);
+    if (!helper)
+        return -1;
+    Py_INCREF(handler);
+    PyObject *found = PyObject_CallFunctionObjArgs(helper, self->request_event, handler, NULL);
+    if (!found) {
+        Py_DECREF(handler);
+        return -1;
+    }
+    self->known_handler = handler;
+    int ret = 0;
+    if (found != Py_None) {
+        PyObject *collector, *environment, *stats;
+        ret = -1;
+        if (PyArg_ParseTuple(found, "O!OO", self->state->collector_type, &collector, &environment,
+                             &stats)) {
+            self->collector = (Collector *)Py_NewRef(collector);
+            self->environment = Py_NewRef(environment);
+            self->stats = Py_NewRef(stats);
+            ret = 0;
+        }
+    }
+    Py_DECREF(found);
+    return ret;
+}
+
+/* Somebody else listens, or the statistics are others now: what is counted goes where it belongs. */
+static int detach(Session *self)
+{
+    PyObject *stats = self->stats;
+    if (!stats) {
+        forget(self);
+        return 0;
+    }
+    Py_INCREF(stats);
+    forget(self);
+    PyObject *helper = state_helper(self->state, HELPER_detach);
+    PyObject *done = helper ? PyObject_CallOneArg(helper, stats) : NULL;
+    Py_DECREF(stats);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+/* Finds the collector that counts this session's requests: *collector is borrowed, NULL: fire the event. */
+static int find_collector(Session *self, Collector **collector)
+{
+    *collector = NULL;
+    PyObject *handler = only_handler(self);
+    if (!handler)
+        return detach(self);
+    if (handler != self->known_handler) {
+        if (detach(self) != 0 || attach(self, handler) != 0)
+            return -1;
+    }
+    if (!self->collector)
+        return 0;
+    PyObject *stats = PyObject_GetAttr(self->environment, self->state->names[NAME_stats]);
+    if (!stats)
+        return -1;
+    Py_DECREF(stats);
+    if (stats != self->stats) {
+        if (detach(self) != 0 || attach(self, handler) != 0)
+            return -1;
+    }
+    *collector = self->collector;
+    return 0;
+}
+
+static int log_failure(Session *self, Response *response, PyObject *exception)
+{
+    PyObject *logged = PyObject_CallMethod(self->stats, "log_failure", "OOO", response->method,
+                                           response->name, exception);
+    Py_XDECREF(logged);
+    return logged ? 0 : -1;
+}
+
+static PyObject *context_of(Session *self, Response *response)
+{
+    PyObject *context =
+        self->own_context ? PyObject_CallMethod(self->user, "context", NULL) : PyDict_New();
+    if (!context)
+        return NULL;
+    PyObject *merged = PyDict_New();
+    if (!merged || PyDict_Update(merged, context) != 0 ||
+        (response->context && PyDict_Update(merged, response->context) != 0))
+        Py_CLEAR(merged);
+    Py_DECREF(context);
+    return merged;
+}
+
+static int set(PyObject *dict, PyObject *key, PyObject *value)
+{
+    int ret = value ? PyDict_SetItem(dict, key, value) : -1;
+    Py_XDECREF(value);
+    return ret;
+}
+
+static PyObject *built_url(Session *self, Response *response)
+{
+    const char *path = PyUnicode_AsUTF8(response->path);
+    if (!path)
+        return NULL;
+    if (PyOS_strnicmp(path, "http://", 7) == 0 || PyOS_strnicmp(path, "https://", 8) == 0)
+        return Py_NewRef(response->path);
+    return PyUnicode_Concat(self->base_url, response->path);
+}
+
+PyObject *Session_meta(Session *self, Response *response, PyObject *exception)
+{
+    PyObject *const *names = self->state->names;
+    PyObject *meta = PyDict_New();
+    if (!meta)
+        return NULL;
+    if (set(meta, names[NAME_request_type], Py_NewRef(response->method)) != 0 ||
+        set(meta, names[NAME_name], Py_NewRef(response->name)) != 0 ||
+        set(meta, names[NAME_context], context_of(self, response)) != 0 ||
+        set(meta, names[NAME_response], Py_NewRef(response)) != 0 ||
+        set(meta, names[NAME_exception], Py_NewRef(exception ? exception : Py_None)) != 0 ||
+        set(meta, names[NAME_start_time], PyFloat_FromDouble(response->start_time)) != 0 ||
+        set(meta, names[NAME_url], built_url(self, response)) != 0 ||
+        set(meta, names[NAME_response_length], PyLong_FromSize_t(Response_length(response))) != 0 ||
+        set(meta, names[NAME_response_time],
+            PyFloat_FromDouble((double)response->elapsed_ns / 1e6)) != 0) {
+        Py_DECREF(meta);
+        return NULL;
+    }
+    return meta;
+}
+
+static int fire(Session *self, Response *response, PyObject *exception)
+{
+    PyObject *meta = response->meta ? Py_NewRef(response->meta)
+                                    : Session_meta(self, response, exception);
+    if (!meta)
+        return -1;
+    int ret = -1;
+    PyObject *fired = NULL, *none = PyTuple_New(0);
+    PyObject *function = PyObject_GetAttr(self->request_event, self->state->names[NAME_fire]);
+    if (function && none &&
+        PyDict_SetItem(meta, self->state->names[NAME_exception], exception ? exception : Py_None) == 0)
+        fired = PyObject_Call(function, none, meta);
+    if (fired)
+        ret = 0;
+    Py_XDECREF(fired);
+    Py_XDECREF(function);
+    Py_XDECREF(none);
+    Py_DECREF(meta);
+    return ret;
+}
+
+int Session_report(Session *self, Response *response, PyObject *exception)
+{
+    Collector *collector;
+    if (find_collector(self, &collector) != 0)
+        return -1;
+    if (!collector || response->meta)
+        return fire(self, response, exception);
+    if (self->own_context) { /* it may have effects of its own */
+        PyObject *context = context_of(self, response);
+        if (!context)
+            return -1;
+        Py_DECREF(context);
+    }
+    Py_INCREF(collector);
+    int ret = Collector_record(collector, response->method, response->name, response->elapsed_ns,
+                               Response_length(response));
+    Py_DECREF(collector);
+    if (ret != 0)
+        return PyErr_Occurred() ? -1 : fire(self, response, exception);
+    return exception ? log_failure(self, response, exception) : 0;
+}

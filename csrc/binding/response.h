@@ -1,0 +1,61 @@
+/* The types FastResponse and ResponseContextManager. */
+#ifndef OPF_BINDING_RESPONSE_H
+#define OPF_BINDING_RESPONSE_H
+
+#include "binding/binding.h"
+
+struct Engine;
+struct Session;
+
+typedef struct Response {
+    PyObject_HEAD
+    State *state;
+    struct Engine *engine;   /* holds the exchange's engine */
+    struct Session *session; /* for reporting */
+    opf_exchange *exchange;
+    /* while its greenlet waits */
+    PyObject *greenlet;
+    struct Response *next_ready;
+    struct Response *prev_ready;
+    bool in_ready;
+    bool done;
+    /* what was asked */
+    PyObject *method;  /* as given */
+    PyObject *path;    /* the url argument */
+    PyObject *name;    /* in the statistics */
+    PyObject *context; /* dict, or NULL: empty */
+    PyObject *url;     /* the whole URL of the last request; NULL: base and path */
+    PyObject *body;    /* bytes of a long body, or NULL */
+    bool body_is_text; /* request.body is a str */
+    double start_time; /* seconds since 1970 */
+    uint64_t elapsed_ns;
+    /* what came of it; NULL: not made yet */
+    PyObject *error;
+    PyObject *content;
+    PyObject *encoding;
+    PyObject *headers;
+    PyObject *request;
+    /* of a ResponseContextManager */
+    PyObject *manual_result; /* NULL: none, True, or the exception */
+    PyObject *meta;          /* dict, once somebody has asked for it */
+    bool entered;
+    PyObject *dict;
+    PyObject *weakrefs;
+} Response;
+
+/* Returns a new response of the type, whose exchange is ready to be submitted; NULL with an exception. */
+Response *Response_new(PyTypeObject *type, State *state, struct Session *session);
+
+/* The whole URL of the last request: a new reference, or NULL with an exception. */
+PyObject *Response_get_url(Response *self);
+
+/* Length of the body in bytes; 0 for none. */
+size_t Response_length(const Response *self);
+
+/* (name, value) pairs of the response's headers: a new list, or NULL with an exception. */
+PyObject *Response_fields(const Response *self);
+
+/* The value of a header, by its lower-case name: a new str; NULL without an exception if there is none. */
+PyObject *Response_header(const Response *self, const char *name);
+
+#endif

@@ -1,0 +1,53 @@
+/* The type Session: what FastHttpSession does for each request. */
+#ifndef OPF_BINDING_SESSION_H
+#define OPF_BINDING_SESSION_H
+
+#include "binding/binding.h"
+#include "binding/collector.h"
+#include "binding/engine.h"
+#include "binding/response.h"
+
+/* A header that goes with every request. */
+typedef struct DefaultHeader {
+    PyObject *name; /* bytes */
+    PyObject *value;
+} DefaultHeader;
+
+typedef struct Session {
+    PyObject_HEAD
+    State *state;
+    Engine *engine; /* NULL until the first request */
+    opf_pool *pool;
+    PyObject *engine_factory;
+    opf_pool_options options;
+    PyObject *ca_file; /* bytes that the options point into, or NULL */
+    PyObject *ca_dir;
+    PyObject *base_url;
+    PyObject *base_bytes; /* bytes that base points into */
+    opf_url base;
+    bool base_parsed;
+    DefaultHeader *defaults;
+    Py_ssize_t n_defaults;
+    int max_redirects;
+    PyObject *request_event;
+    PyObject *user;
+    PyObject *request_name;
+    PyObject *auth_header;
+    PyObject *cookiejar; /* NULL until somebody needs it */
+    bool own_context;    /* the user's class overrides context() */
+    bool own_request;    /* a subclass overrides request() */
+    /* counting in C: for this one listener, or not at all */
+    PyObject *known_handler;
+    Collector *collector;
+    PyObject *environment; /* whose stats the collector fills */
+    PyObject *stats;
+} Session;
+
+/* Reports the response's request to Locust, as a failure unless exception is NULL. Returns 0, or -1 with an exception
+ * that a listener has thrown. */
+int Session_report(Session *self, Response *response, PyObject *exception);
+
+/* The arguments of the request event as a dict: a new reference, or NULL with an exception. */
+PyObject *Session_meta(Session *self, Response *response, PyObject *exception);
+
+#endif

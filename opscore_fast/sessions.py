@@ -1,0 +1,157 @@
+"""FastHttpSession: what a user's tasks make requests with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from locust.event import EventHook
+from locust.user import User
+
+from opscore_fast import engines
+from opscore_fast._core import Session
+from opscore_fast._version import __version__
+from opscore_fast.bodies import basic_auth
+from opscore_fast.exceptions import unsupported
+
+
+class _ClientPool:
+    """``session.client.clientpool``: as much of geventhttpclient's as locustfiles use."""
+
+    def __init__(self, session: FastHttpSession) -> None:
+        self._session = session
+
+    def close(self) -> None:
+        """Close the kept connections; the next request makes a new one."""
+        self._session.close_idle_connections()
+
+
+class _Client:
+    """``session.client``: as much of Locust's LocustUserAgent as locustfiles use."""
+
+    def __init__(self, session: FastHttpSession) -> None:
+        self.clientpool = _ClientPool(session)
+
+
+class FastHttpSession(Session):
+    """A drop-in for locust.contrib.fasthttp.FastHttpSession, on the C engine.
+
+    It is used by greenlets of one gevent hub, as many at a time as there are connections
+    (concurrency); more wait. Its connections are its own.
+
+    base_url: str that paths are put behind, with user and password if Basic authentication is wanted.
+    request_event: EventHook to report requests to. user: the User it belongs to, or None.
+    insecure: accept any certificate. network_timeout, connection_timeout: seconds, see FastHttpUser.
+    max_redirects: int. max_retries: must be 0. concurrency: connections to one origin at most.
+    headers: dict that goes with every request. ca_bundle: PEM file or directory of CA certificates.
+    max_response_headers, max_response_body: bytes, 0 for the engine's defaults (64 KiB, 1 GiB).
+
+    Raises ValueError for values that can't be used, LocustError for what is not supported yet.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None,
+        request_event: EventHook,
+        user: User | None,
+        insecure: bool = True,
+        client_pool: Any = None,
+        ssl_context_factory: Callable[..., Any] | None = None,
+        *,
+        network_timeout: float = 60.0,
+        connection_timeout: float = 60.0,
+        max_redirects: int = 30,
+        max_retries: int = 0,
+        concurrency: int = 10,
+        headers: dict[str, Any] | None = None,
+        proxy_host: str | None = None,
+        proxy_port: int | None = None,
+        ca_bundle: str | os.PathLike[str] | None = None,
+        max_response_headers: int = 0,
+        max_response_body: int = 0,
+    ) -> None:
+        for what, given in (
+            ("client_pool", client_pool),
+            ("ssl_context_factory", ssl_context_factory),
+            ("proxy_host", proxy_host),
+            ("proxy_port", proxy_port),
+            ("max_retries", max_retries),
+        ):
+            if given:
+                raise unsupported(what)
+        if int(concurrency) < 1:
+            raise ValueError(f"concurrency is 1 or more, not {concurrency}")
+        base_url, authorization = _split_credentials(base_url)
+        ca_file, ca_dir = _find_ca(ca_bundle)
+        super().__init__(
+            base_url=base_url,
+            request_event=request_event,
+            user=user,
+            engine_factory=engines.current,
+            default_headers=_default_headers(headers),
+            connection_timeout=float(connection_timeout or 0),
+            network_timeout=float(network_timeout or 0),
+            concurrency=int(concurrency),
+            max_redirects=max(0, int(max_redirects)),
+            verify=not insecure,
+            ca_file=ca_file,
+            ca_dir=ca_dir,
+            max_headers=int(max_response_headers),
+            max_body=int(max_response_body),
+            own_context=user is not None and type(user).context is not User.context,
+        )
+        self.auth_header = authorization
+
+    @property
+    def client(self) -> _Client:
+        """As much of Locust's user agent as locustfiles use: ``client.clientpool.close()``."""
+        return _Client(self)
+
+    @contextmanager
+    def rename_request(self, name: str) -> Generator[None]:
+        """Give the requests of a with-block that have no name of their own this one."""
+        self.request_name = name
+        try:
+            yield
+        finally:
+            self.request_name = None
+
+
+def _split_credentials(base_url: str | None) -> tuple[str | None, str | None]:
+    """Take user and password out of a base URL; returns it and their Authorization value."""
+    if not base_url:
+        return base_url, None
+    try:
+        parts = urlsplit(base_url)
+    except ValueError as error:
+        raise ValueError(f"host is not a URL ({error})") from None
+    if not (parts.username and parts.password):
+        return base_url, None
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    return urlunsplit(bare), basic_auth((unquote(parts.username), unquote(parts.password)))
+
+
+def _find_ca(ca_bundle: str | os.PathLike[str] | None) -> tuple[bytes | None, bytes | None]:
+    if ca_bundle is None:
+        return None, None
+    path = Path(ca_bundle)
+    if path.is_dir():
+        return None, os.fsencode(path)
+    if path.is_file():
+        return os.fsencode(path), None
+    raise ValueError(f"ca_bundle is neither a file nor a directory: {path}")
+
+
+def _default_headers(headers: dict[str, Any] | None) -> list[tuple[bytes, bytes]]:
+    """Return the headers of every request, the user's in the place of ours of the same name."""
+    merged = {"user-agent": ("User-Agent", f"opscore-fast/{__version__}")}
+    for name, value in (headers or {}).items():
+        merged[str(name).lower()] = (str(name), value if isinstance(value, str) else str(value))
+    try:
+        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in merged.values()]
+    except UnicodeEncodeError:
+        raise ValueError("default_headers have a character outside ISO-8859-1") from None

@@ -1,0 +1,60 @@
+"""FastHttpUser: the class that a locustfile's users are derived from."""
+
+from __future__ import annotations
+
+import os
+
+from locust.contrib.fasthttp import FastHttpUser as LocustFastHttpUser
+from locust.env import Environment
+from locust.exception import StopTest
+from locust.user import User
+
+from opscore_fast.sessions import FastHttpSession
+
+
+class FastHttpUser(LocustFastHttpUser):
+    """A drop-in for locust.FastHttpUser whose requests are C.
+
+    Class attributes are Locust's, and their meaning too, with these additions. network_timeout is in
+    seconds without progress while a request is sent or its response received, connection_timeout in
+    seconds for each of resolving, connecting and the TLS handshake; 0 or None for neither.
+    """
+
+    abstract = True
+
+    ca_bundle: str | os.PathLike[str] | None = None
+    """PEM file, or directory of hashed certificates, to trust instead of the system's CAs when
+    insecure is False."""
+
+    max_response_headers: int = 0
+    """Limit in bytes on a response's status line and headers; 0: 64 KiB."""
+
+    max_response_body: int = 0
+    """Limit in bytes on a response's body, as sent and as decoded; 0: 1 GiB."""
+
+    def __init__(self, environment: Environment) -> None:
+        User.__init__(self, environment)
+        if self.host is None:
+            raise StopTest(
+                "You must specify the base host. Either in the host attribute in the User class,"
+                " or on the command line using the --host option."
+            )
+        self.client = FastHttpSession(  # type: ignore[assignment]
+            base_url=self.host,
+            request_event=self.environment.events.request,
+            user=self,
+            insecure=self.insecure,
+            client_pool=self.client_pool,
+            ssl_context_factory=self.ssl_context_factory,
+            network_timeout=self.network_timeout,
+            connection_timeout=self.connection_timeout,
+            max_redirects=self.max_redirects,
+            max_retries=self.max_retries,
+            concurrency=self.concurrency,
+            headers=self.default_headers,
+            proxy_host=self.proxy_host,
+            proxy_port=self.proxy_port,
+            ca_bundle=self.ca_bundle,
+            max_response_headers=self.max_response_headers,
+            max_response_body=self.max_response_body,
+        )
