@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMAND = (sys.executable, "-m", "opscore_fast.standin")
+COMMAND = (sys.executable, "-m", "opscore_fast", "standin")
 KEY = "test-api-key"
 TIMEOUT_S = 30
 """Seconds after which a test gives up waiting."""

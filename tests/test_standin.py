@@ -688,6 +688,13 @@ def test_the_stand_in_runs_without_locust() -> None:
     assert (result.stdout, result.stderr) == ("False\n", "")
 
 
+def test_it_can_be_run_as_a_module() -> None:
+    command = [sys.executable, "-m", "opscore_fast.standin", "--help"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert result.returncode == 0
+    assert result.stdout.startswith("usage: python -m opscore_fast standin ")
+
+
 def test_the_package_does_not_import_the_stand_in() -> None:
     script = (
         "import sys, opscore_fast; opscore_fast.FastHttpUser;"
