@@ -22,10 +22,14 @@ bool opf_decode_known(const char *coding, size_t len);
 /* Undoes the codings of a Content-Encoding value, a list in the order in which they were applied
  * ("gzip, br"), and appends what was coded to out. deflate is taken with zlib's wrapping or
  * without; gzip may have several members, and bytes that follow the end are ignored. An empty body
- * decodes to an empty one. Returns 0; OPF_DECODE_UNKNOWN: the body is to be taken as it is;
- * OPF_DECODE_BAD or OPF_DECODE_SIZE with *coding set to the constant name of the coding at fault
- * (max_out holds for each of a list); or OPF_ENOMEM. In all cases but 0 out holds what it held
- * before. Memory: some 2 * max_out bytes, twice that for a list, however much the input claims. */
+ * decodes to an empty one.
+ *
+ * Returns 0; OPF_DECODE_UNKNOWN: the body is to be taken as it is; OPF_DECODE_BAD or
+ * OPF_DECODE_SIZE with *coding set to the constant name of the coding at fault (max_out holds for
+ * each of a list); or OPF_ENOMEM. In all cases but 0 out holds what it held before.
+ *
+ * Memory, whatever the input claims: some 2 * max_out bytes, twice that for a list, and the
+ * decoder's own, which with brotli is up to 16 MiB. */
 int opf_decode(const char *content_encoding, size_t ce_len, const uint8_t *in, size_t in_len,
                size_t max_out, opf_buf *out, const char **coding);
 

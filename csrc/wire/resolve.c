@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
+#include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -315,13 +316,13 @@ static int status_of(int ares_status, const char **why)
         *why = "not the name of a host";
         return OPF_EINVAL;
     case ARES_ETIMEOUT:
-        *why = "the name servers did not answer";
+        *why = "the name servers did not answer in time";
         return OPF_LOOKUP_TIMEOUT;
     case ARES_ENOMEM:
         *why = "out of memory";
         return OPF_ENOMEM;
     case ARES_ECONNREFUSED:
-        *why = "no name server could be reached";
+        *why = "the name servers gave no answer"; /* not reached, or none of them able or willing */
         return OPF_ESYS;
     case ARES_ESERVFAIL:
         *why = "the name server failed";
@@ -530,6 +531,27 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
                        (readable ? (uint32_t)EPOLLIN : 0) | (writable ? (uint32_t)EPOLLOUT : 0));
 }
 
+#define ARES_READS_TIMEOUTS 0x011600 /* the version that heeds all of resolv.conf */
+
+/* Has old versions of c-ares heed the time-outs of resolv.conf as well. Their own would let a name
+ * wait for 75 s. */
+static void take_timeouts(struct ares_options *options, int *mask)
+{
+#if ARES_VERSION < ARES_READS_TIMEOUTS
+    struct __res_state state;
+    memset(&state, 0, sizeof(state));
+    if (res_ninit(&state) != 0)
+        return;
+    options->timeout = state.retrans * 1000;
+    options->tries = state.retry;
+    *mask |= ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES;
+    res_nclose(&state);
+#else
+    (void)options;
+    (void)mask;
+#endif
+}
+
 static int channel_open(opf_resolver *resolver, const char *nameservers)
 {
     struct ares_options options = {.sock_state_cb = on_socket_state,
@@ -538,6 +560,7 @@ static int channel_open(opf_resolver *resolver, const char *nameservers)
 #ifdef ARES_OPT_QUERY_CACHE
     mask |= ARES_OPT_QUERY_CACHE; /* with no time to live: one cache is enough */
 #endif
+    take_timeouts(&options, &mask);
     int status = ares_init_options(&resolver->channel, &options, mask);
     if (status != ARES_SUCCESS) {
         errno = status == ARES_ENOMEM ? ENOMEM : EIO;
@@ -615,9 +638,15 @@ void opf_resolver_free(opf_resolver *resolver)
     opf_mem_free(resolver);
 }
 
-void opf_resolver_forked(opf_resolver *resolver) { resolver->forked = true; }
+void opf_resolver_forked(opf_resolver *resolver)
+{
+    resolver->forked = true;
+}
 
-uint64_t opf_resolver_asked(const opf_resolver *resolver) { return resolver->asked; }
+uint64_t opf_resolver_asked(const opf_resolver *resolver)
+{
+    return resolver->asked;
+}
 
 /* Lookups */
 
