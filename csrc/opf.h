@@ -1,14 +1,17 @@
 /* The engine's face: what a driver (the Python binding, an agent thread, a test) sees of it.
  *
- * An engine is a reactor with its connections, names and TLS contexts. It is passive: whoever drives it watches
- * opf_engine_fd and calls opf_engine_poll. Everything that hangs on one engine (pools, exchanges) belongs to one thread
- * at a time; only opf_engine_wake may be called from another. No function here blocks, unless it says so.
+ * An engine is a reactor with its connections, names and TLS contexts. It is passive: whoever
+ * drives it watches opf_engine_fd and calls opf_engine_poll. Everything that hangs on one engine
+ * (pools, exchanges) belongs to one thread at a time; only opf_engine_wake may be called from
+ * another. No function here blocks, unless it says so.
  *
- * A pool is a user's set of connections. An exchange is one request and its response: the driver submits it to a pool,
- * and its done function is called once from opf_engine_poll, when the response is whole or the request has failed. A
- * failed request is no error of a call: it is data, in the exchange's result. Functions return 0 or one of OPF_E*.
+ * A pool is a user's set of connections. An exchange is one request and its response: the driver
+ * submits it to a pool, and its done function is called once from opf_engine_poll, when the
+ * response is whole or the request has failed. A failed request is no error of a call: it is data,
+ * in the exchange's result. Functions return 0 or one of OPF_E*.
  *
- * Times are nanoseconds of CLOCK_MONOTONIC, sizes are bytes, strings are not NUL-terminated where a length stands by.
+ * Times are nanoseconds of CLOCK_MONOTONIC, sizes are bytes, strings are not NUL-terminated where a
+ * length stands by.
  */
 #ifndef OPF_H
 #define OPF_H
@@ -21,7 +24,8 @@ enum {
     OPF_ENOMEM = -1, /* out of memory */
     OPF_ESYS = -2,   /* a system call failed: errno */
     OPF_EINVAL = -3, /* an argument that can't be used; opf_request_error says which */
-    OPF_EFORKED = -4 /* the engine was made before a fork: its connections belong to the parent process */
+    OPF_EFORKED =
+        -4 /* the engine was made before a fork: its connections belong to the parent process */
 };
 
 /* What became of a request. A bounded set: one value, one text. */
@@ -44,8 +48,8 @@ typedef enum opf_failure {
     OPF_FAIL_PROTOCOL,        /* what came is not HTTP; detail */
     OPF_FAIL_HEADERS_SIZE,    /* headers over the limit */
     OPF_FAIL_BODY_SIZE,       /* body over the limit, as sent or decoded */
-    OPF_FAIL_DECODE,          /* the body does not decode by its Content-Encoding; detail names the coding */
-    OPF_FAIL_NOMEM            /* out of memory on our side */
+    OPF_FAIL_DECODE, /* the body does not decode by its Content-Encoding; detail names the coding */
+    OPF_FAIL_NOMEM   /* out of memory on our side */
 } opf_failure;
 
 /* How far a request had come. */
@@ -66,9 +70,11 @@ typedef struct opf_exchange opf_exchange;
 
 /* The engine */
 
-/* Where response bodies of known length go: lets a driver have them received into memory of its own kind. */
+/* Where response bodies of known length go: lets a driver have them received into memory of its own
+ * kind. */
 typedef struct opf_sink {
-    /* Returns an object with room for size bytes at *data, or NULL. It belongs to the exchange until it is taken. */
+    /* Returns an object with room for size bytes at *data, or NULL. It belongs to the exchange
+     * until it is taken. */
     void *(*alloc)(size_t size, uint8_t **data);
     /* Gives an object back. */
     void (*free)(void *object);
@@ -79,7 +85,8 @@ typedef struct opf_engine_options {
     const opf_sink *sink;    /* must outlive the engine; NULL: bodies are plain memory */
 } opf_engine_options;
 
-/* Returns an engine for the calling thread, or NULL with errno set. The caller owns it. NULL options: the defaults. */
+/* Returns an engine for the calling thread, or NULL with errno set. The caller owns it. NULL
+ * options: the defaults. */
 opf_engine *opf_engine_new(const opf_engine_options *options);
 
 /* Frees an engine all of whose pools are freed. NULL does nothing. */
@@ -88,27 +95,27 @@ void opf_engine_free(opf_engine *engine);
 /* The descriptor to watch for reading. The engine owns it. */
 int opf_engine_fd(const opf_engine *engine);
 
-/* Does what is ready, after waiting up to timeout_ms for something (0: not at all; -1: without limit), in bounded time.
- * Returns the number of things done, or OPF_ESYS, OPF_EFORKED. */
+/* Does what is ready, after waiting up to timeout_ms for something (0: not at all; -1: without
+ * limit), in bounded time. Returns the number of things done, or OPF_ESYS, OPF_EFORKED. */
 int opf_engine_poll(opf_engine *engine, int timeout_ms);
 
 /* Makes opf_engine_fd readable. From any thread. */
 void opf_engine_wake(opf_engine *engine);
 
-/* To be called in a forked child: the engine refuses everything from now on but to be freed, which then touches nothing
- * that the parent process still uses. */
+/* To be called in a forked child: the engine refuses everything from now on but to be freed, which
+ * then touches nothing that the parent process still uses. */
 void opf_engine_forked(opf_engine *engine);
 
 /* Totals since the engine was made. */
 typedef struct opf_engine_totals {
-    uint64_t connects;     /* connections asked for */
-    uint64_t handshakes;   /* TLS handshakes finished */
-    uint64_t lookups;      /* names asked of the resolver, cache hits not counted */
-    uint64_t replaced;     /* kept connections found closed before a request was written on them */
-    uint64_t stamped;      /* responses whose time is the kernel's */
-    uint64_t unstamped;    /* responses whose time is the clock's */
-    uint64_t connections;  /* open now, idle ones included */
-    uint64_t exchanges;    /* alive now */
+    uint64_t connects;    /* connections asked for */
+    uint64_t handshakes;  /* TLS handshakes finished */
+    uint64_t lookups;     /* names asked of the resolver, cache hits not counted */
+    uint64_t replaced;    /* kept connections found closed before a request was written on them */
+    uint64_t stamped;     /* responses whose time is the kernel's */
+    uint64_t unstamped;   /* responses whose time is the clock's */
+    uint64_t connections; /* open now, idle ones included */
+    uint64_t exchanges;   /* alive now */
 } opf_engine_totals;
 
 void opf_engine_get_totals(const opf_engine *engine, opf_engine_totals *totals);
@@ -116,26 +123,30 @@ void opf_engine_get_totals(const opf_engine *engine, opf_engine_totals *totals);
 /* Pools */
 
 typedef struct opf_pool_options {
-    uint32_t concurrency;        /* connections to one origin at most; 0: 10 */
-    uint64_t connect_timeout_ns; /* for each of: resolving, connecting, the TLS handshake; 0: none */
+    uint32_t concurrency; /* connections to one origin at most; 0: 10 */
+    uint64_t
+        connect_timeout_ns; /* for each of: resolving, connecting, the TLS handshake; 0: none */
     uint64_t network_timeout_ns; /* without progress while sending or receiving; 0: none */
     size_t max_headers;          /* of a response, status line and trailers included; 0: 64 KiB */
     size_t max_body;             /* of a response, as sent and decoded; 0: 1 GiB */
     bool verify;                 /* the server's certificate: its chain and its name */
     const char *ca_file;         /* PEM bundle to trust; NULL: none named */
-    const char *ca_dir;          /* directory of hashed certificates to trust; NULL: none named. Neither: the system's */
+    const char *ca_dir; /* directory of hashed certificates to trust; NULL: none named. Neither: the
+                           system's */
 } opf_pool_options;
 
-/* Returns a pool, or NULL with *error set to OPF_ENOMEM, or to OPF_EINVAL with a text of at most error_size bytes in
- * error_text (a CA file that can't be read). Strings are copied. The caller owns it; it must be freed before its engine. */
+/* Returns a pool, or NULL with *error set to OPF_ENOMEM, or to OPF_EINVAL with a text of at most
+ * error_size bytes in error_text (a CA file that can't be read). Strings are copied. The caller
+ * owns it; it must be freed before its engine. */
 opf_pool *opf_pool_new(opf_engine *engine, const opf_pool_options *options, int *error,
                        char *error_text, size_t error_size);
 
-/* Closes the idle connections; those in use are closed when their exchange ends. The pool goes on. */
+/* Closes the idle connections; those in use are closed when their exchange ends. The pool goes on.
+ */
 void opf_pool_close_idle(opf_pool *pool);
 
-/* Closes every connection and frees the pool. Exchanges under way are cancelled: done is not called; they stay
- * their owner's. NULL does nothing. */
+/* Closes every connection and frees the pool. Exchanges under way are cancelled: done is not
+ * called; they stay their owner's. NULL does nothing. */
 void opf_pool_free(opf_pool *pool);
 
 /* Requests */
@@ -169,10 +180,12 @@ typedef struct opf_request {
     const opf_url *url;
     const char *method; /* a token */
     size_t method_len;
-    /* In their order. Host and Content-Length are added unless they are among them; Transfer-Encoding is refused. */
+    /* In their order. Host and Content-Length are added unless they are among them;
+     * Transfer-Encoding is refused. */
     const opf_header *headers;
     size_t n_headers;
-    /* The body. Up to a few KiB are copied; of a longer one the bytes must stay until the exchange ends or is freed. */
+    /* The body. Up to a few KiB are copied; of a longer one the bytes must stay until the exchange
+     * ends or is freed. */
     const void *body;
     size_t body_len;
 } opf_request;
@@ -188,17 +201,20 @@ typedef void opf_done_fn(opf_exchange *exchange, void *arg);
 /* Returns a new exchange, or NULL without memory. The caller owns it until opf_exchange_free. */
 opf_exchange *opf_exchange_new(opf_engine *engine);
 
-/* Frees an exchange; one under way is cancelled first. Must come before opf_engine_free. NULL does nothing. */
+/* Frees an exchange; one under way is cancelled first. Must come before opf_engine_free. NULL does
+ * nothing. */
 void opf_exchange_free(opf_exchange *exchange);
 
-/* Sends a request by one of the pool's connections, now or when one is free. The strings of the request are used only
- * during the call (but see its body). done(exchange, arg) is called once from opf_engine_poll, never from here. A
- * second call on the same exchange is allowed after it is done, and drops what the first brought.
- * Returns 0, OPF_ENOMEM, OPF_EFORKED, or OPF_EINVAL with *error filled in and nothing sent. */
+/* Sends a request by one of the pool's connections, now or when one is free. The strings of the
+ * request are used only during the call (but see its body). done(exchange, arg) is called once from
+ * opf_engine_poll, never from here. A second call on the same exchange is allowed after it is done,
+ * and drops what the first brought. Returns 0, OPF_ENOMEM, OPF_EFORKED, or OPF_EINVAL with *error
+ * filled in and nothing sent. */
 int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_request *request,
                         opf_done_fn *done, void *arg, opf_request_error *error);
 
-/* Ends an exchange that is under way without calling done: its connection is closed. Otherwise does nothing. */
+/* Ends an exchange that is under way without calling done: its connection is closed. Otherwise does
+ * nothing. */
 void opf_exchange_cancel(opf_exchange *exchange);
 
 /* Results */
@@ -214,37 +230,38 @@ typedef struct opf_field {
 /* What an exchange brought; valid from done until the exchange is submitted again or freed. */
 typedef struct opf_result {
     opf_failure failure;
-    opf_phase phase;        /* OPF_PHASE_DONE, or where it failed */
-    int err;                /* errno of the failure, or 0 */
-    const char *detail;     /* constant text; NULL: none */
-    int status;             /* 0: no status line came */
-    int http_minor;         /* of the response: HTTP/1.x */
-    const char *head;       /* names and values of the fields */
+    opf_phase phase;    /* OPF_PHASE_DONE, or where it failed */
+    int err;            /* errno of the failure, or 0 */
+    const char *detail; /* constant text; NULL: none */
+    int status;         /* 0: no status line came */
+    int http_minor;     /* of the response: HTTP/1.x */
+    const char *head;   /* names and values of the fields */
     const opf_field *fields;
     uint32_t n_fields;
-    uint32_t n_trailers;    /* stand behind the n_fields */
-    const uint8_t *body;    /* decoded */
+    uint32_t n_trailers; /* stand behind the n_fields */
+    const uint8_t *body; /* decoded */
     size_t body_len;
-    size_t bytes_received;  /* of the response, as sent */
-    uint64_t start_ns;      /* when connecting began, or on a kept connection just before the send call */
-    uint64_t sent_ns;       /* just before the first send call; 0: nothing was sent */
-    uint64_t end_ns;        /* when the last byte reached the kernel, or the failure happened */
-    uint64_t seen_ns;       /* when the engine saw it: seen_ns - end_ns is the client's own lag */
-    uint64_t idle_ns;       /* how long the connection had been idle before; 0 on a new one */
-    uint32_t carried;       /* requests that the connection had carried before */
-    bool has_set_cookie;    /* a Set-Cookie header is among the fields */
-    bool kernel_time;       /* end_ns is the kernel's stamp */
+    size_t bytes_received; /* of the response, as sent */
+    uint64_t
+        start_ns;     /* when connecting began, or on a kept connection just before the send call */
+    uint64_t sent_ns; /* just before the first send call; 0: nothing was sent */
+    uint64_t end_ns;  /* when the last byte reached the kernel, or the failure happened */
+    uint64_t seen_ns; /* when the engine saw it: seen_ns - end_ns is the client's own lag */
+    uint64_t idle_ns; /* how long the connection had been idle before; 0 on a new one */
+    uint32_t carried; /* requests that the connection had carried before */
+    bool has_set_cookie; /* a Set-Cookie header is among the fields */
+    bool kernel_time;    /* end_ns is the kernel's stamp */
 } opf_result;
 
 /* The result of an exchange that is done. It belongs to the exchange. */
 const opf_result *opf_exchange_result(const opf_exchange *exchange);
 
-/* The sink's object that holds exactly the body, which the caller then owns (body stays valid while it lives);
- * NULL when the body is not in one. */
+/* The sink's object that holds exactly the body, which the caller then owns (body stays valid while
+ * it lives); NULL when the body is not in one. */
 void *opf_exchange_take_body(opf_exchange *exchange);
 
-/* The request as it was sent: the head's bytes, and the body's. They belong to the exchange (a long body to whoever
- * submitted it). */
+/* The request as it was sent: the head's bytes, and the body's. They belong to the exchange (a long
+ * body to whoever submitted it). */
 const char *opf_exchange_request_head(const opf_exchange *exchange, size_t *len);
 const char *opf_exchange_request_body(const opf_exchange *exchange, size_t *len);
 
@@ -253,8 +270,9 @@ const char *opf_exchange_request_body(const opf_exchange *exchange, size_t *len)
 /* Pairs of bucket and count that a cell holds before it takes memory for all buckets. */
 #define OPF_CELL_FEW 8
 
-/* The response times of one request name since the cell was last emptied, in the form in which Locust's StatsEntry keeps
- * them (locust.stats.StatsEntry.log). Storage of the caller, all zero before its first use. One thread. */
+/* The response times of one request name since the cell was last emptied, in the form in which
+ * Locust's StatsEntry keeps them (locust.stats.StatsEntry.log). Storage of the caller, all zero
+ * before its first use. One thread. */
 typedef struct opf_cell {
     uint64_t requests;
     uint64_t total_ns;
@@ -267,12 +285,13 @@ typedef struct opf_cell {
     uint32_t *counts; /* by bucket, once there are more than a few; or NULL */
 } opf_cell;
 
-/* Counts a request that took ns and whose response had so many bytes. Returns 0, or OPF_EINVAL for a time beyond the
- * last bucket (over nine minutes) or OPF_ENOMEM: then nothing is counted. */
+/* Counts a request that took ns and whose response had so many bytes. Returns 0, or OPF_EINVAL for
+ * a time beyond the last bucket (over nine minutes) or OPF_ENOMEM: then nothing is counted. */
 int opf_cell_add(opf_cell *cell, uint64_t ns, uint64_t bytes);
 
-/* Goes through the cell's buckets: *at is 0 at first. Returns false when there are no more, else true with the
- * bucket's response time in ms, as Locust's bucket_response_time gives it, and its count. */
+/* Goes through the cell's buckets: *at is 0 at first. Returns false when there are no more, else
+ * true with the bucket's response time in ms, as Locust's bucket_response_time gives it, and its
+ * count. */
 bool opf_cell_next(const opf_cell *cell, uint32_t *at, uint32_t *ms, uint32_t *count);
 
 /* Empties the cell and keeps its memory. */
@@ -284,8 +303,8 @@ void opf_cell_fini(opf_cell *cell);
 /* Memory that came from here. NULL does nothing. */
 void opf_free(void *p);
 
-/* Returns the URL with what no URL may have percent-encoded, as requests.utils.requote_uri does it, and its length; the
- * caller gives it back with opf_free. NULL without memory. */
+/* Returns the URL with what no URL may have percent-encoded, as requests.utils.requote_uri does it,
+ * and its length; the caller gives it back with opf_free. NULL without memory. */
 char *opf_url_requote(const char *url, size_t len, size_t *quoted_len);
 
 /* True when opf_url_requote would change nothing. */

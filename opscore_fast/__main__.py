@@ -20,7 +20,7 @@ def main() -> None:
     print(f"opscore_fast: {replace_users()}", file=sys.stderr)
     from locust.main import main as locust
 
-    locust()
+    locust()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

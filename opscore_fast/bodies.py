@@ -16,8 +16,8 @@ _warned: set[str] = set()
 def encode(data: Any) -> tuple[bytes, str]:
     """Return the bytes and the Content-Type of a body that is neither str nor bytes.
 
-    A dict becomes a form, as with Locust's FastHttpSession; a file is read to its end; an iterable of
-    str or bytes is joined. Raises TypeError for anything else.
+    A dict becomes a form, as with Locust's FastHttpSession; a file is read to its end; an iterable
+    of str or bytes is joined. Raises TypeError for anything else.
     """
     if isinstance(data, Mapping):
         return urlencode(data).encode(), "application/x-www-form-urlencoded; charset=utf-8"
@@ -39,9 +39,7 @@ def _as_bytes(part: Any) -> bytes:
     raise TypeError(f"data brings {type(part).__name__} where a str or bytes is needed")
 
 
-def unknown_keywords(
-    method: str, extra: dict[str, Any], data: Any, params: Any
-) -> tuple[Any, Any]:
+def unknown_keywords(method: str, extra: dict[str, Any], data: Any, params: Any) -> tuple[Any, Any]:
     """Put keyword arguments that no session knows where FastHttpSession puts them.
 
     They become fields of a POST's form, else parameters of the query. Returns data and params.

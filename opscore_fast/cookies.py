@@ -1,10 +1,9 @@
-"""A session's cookies, in Python's own jar (http.cookiejar), as Locust's FastHttpSession has them."""
+"""A session's cookies, in Python's own jar as with Locust's FastHttpSession."""
 
 from __future__ import annotations
 
 from email.message import Message
 from http.cookiejar import CookieJar
-from typing import cast
 from urllib.request import Request
 
 
@@ -30,7 +29,7 @@ def header(jar: CookieJar, url: str) -> str | None:
     """Return the Cookie header that the jar has for a request of url; None: none."""
     request = Request(url)
     jar.add_cookie_header(request)
-    return cast("str | None", request.unredirected_hdrs.get("Cookie"))
+    return request.unredirected_hdrs.get("Cookie")
 
 
 def extract(jar: CookieJar, url: str, fields: list[tuple[str, str]]) -> None:

@@ -161,8 +161,8 @@ _DOING = {
 }
 
 # By opf_failure of the engine, in its order; 0 is no failure. The texts' fields: server (host and
-# port), host, connect and network (time-outs in seconds), doing (of the phase), detail, error (of the
-# errno), limit (in bytes).
+# port), host, connect and network (time-outs in seconds), doing (of the phase), detail, error (of
+# the errno), limit (in bytes).
 _FAILURES: tuple[tuple[type[RequestError], str], ...] = (
     (RequestError, "{server}: no failure"),
     (NameResolutionError, "cannot resolve host {host!r}: {detail}"),
@@ -205,7 +205,7 @@ def from_result(
     idle_time: float,
     requests_carried: int,
 ) -> RequestError:
-    """Return the exception for an engine's result; failure and phase are opf_failure and opf_phase."""
+    """Return the exception for an engine's result; failure, phase: opf_failure, opf_phase."""
     kind, text = _FAILURES[failure]
     host, port = _server(url)
     error = kind(

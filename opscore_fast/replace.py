@@ -10,7 +10,7 @@ from opscore_fast.users import FastHttpUser
 
 
 def replace_users() -> str:
-    """Replace locust.FastHttpUser and what locust.contrib.fasthttp has; returns a line that says so.
+    """Replace locust.FastHttpUser and its kin; returns a line that says so.
 
     To be called before a locustfile is imported.
     """

@@ -58,7 +58,7 @@ def decode_text(response: FastResponse) -> str | None:
     if response.encoding is None:
         response.encoding = get_encoding_from_headers(response.headers)  # type: ignore[arg-type]
         if not response.encoding:
-            response.encoding = detect(content)["encoding"]  # type: ignore[assignment]
+            response.encoding = detect(content)["encoding"]
     if response.encoding is None:
         return None
     return str(content, str(response.encoding), errors="replace")

@@ -43,12 +43,13 @@ class FastHttpSession(Session):
     It is used by greenlets of one gevent hub, as many at a time as there are connections
     (concurrency); more wait. Its connections are its own.
 
-    base_url: str that paths are put behind, with user and password if Basic authentication is wanted.
-    request_event: EventHook to report requests to. user: the User it belongs to, or None.
-    insecure: accept any certificate. network_timeout, connection_timeout: seconds, see FastHttpUser.
-    max_redirects: int. max_retries: must be 0. concurrency: connections to one origin at most.
-    headers: dict that goes with every request. ca_bundle: PEM file or directory of CA certificates.
-    max_response_headers, max_response_body: bytes, 0 for the engine's defaults (64 KiB, 1 GiB).
+    base_url: str that paths are put behind, with user and password if Basic authentication is
+    wanted. request_event: EventHook to report requests to. user: the User it belongs to, or None.
+    insecure: accept any certificate. network_timeout, connection_timeout: seconds, see
+    FastHttpUser. max_redirects: int. max_retries: must be 0. concurrency: connections to one origin
+    at most. headers: dict that goes with every request. ca_bundle: PEM file or directory of CA
+    certificates. max_response_headers, max_response_body: bytes, 0 for the engine's defaults (64
+    KiB, 1 GiB).
 
     Raises ValueError for values that can't be used, LocustError for what is not supported yet.
     """
@@ -152,6 +153,8 @@ def _default_headers(headers: dict[str, Any] | None) -> list[tuple[bytes, bytes]
     for name, value in (headers or {}).items():
         merged[str(name).lower()] = (str(name), value if isinstance(value, str) else str(value))
     try:
-        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in merged.values()]
+        return [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in merged.values()
+        ]
     except UnicodeEncodeError:
         raise ValueError("default_headers have a character outside ISO-8859-1") from None

@@ -1,16 +1,17 @@
 """Requests that are counted in C, in Locust's own statistics.
 
 While nothing but Locust's runner listens to the request event, a session counts its requests in a
-Collector. Its counts are merged into the RequestStats of the environment once a second, and whenever
-somebody reads them: for that the RequestStats and its entries become the subclasses below, in place,
-so that whoever holds one of them sees every request that has finished. As soon as somebody else
-listens, they become Locust's own classes again, and every request is an event.
+Collector. Its counts are merged into the RequestStats of the environment once a second, and
+whenever somebody reads them: for that the RequestStats and its entries become the subclasses below,
+in place, so that whoever holds one of them sees every request that has finished. As soon as
+somebody else listens, they become Locust's own classes again, and every request is an event.
 
 Merging repeats what locust.stats.StatsEntry.log and locust.stats.RequestStats.log_error do.
 """
 
 from __future__ import annotations
 
+import time
 from types import CellType
 from typing import Any
 
@@ -53,7 +54,7 @@ def _counted(name: str) -> property:
 
 
 def _flush_of(owner: Any) -> None:
-    stats = owner if isinstance(owner, RequestStats) else owner.stats
+    stats: Any = owner if isinstance(owner, RequestStats) else owner.stats
     collector = stats.__dict__.get("collector")
     if collector is not None and collector.pending:
         stats.flush()
@@ -83,9 +84,9 @@ class CountedEntry(StatsEntry):
 
 class _CountedEntries(EntriesDict):
     def __missing__(self, key: tuple[str, str]) -> StatsEntry:
-        entry = super().__missing__(key)
+        entry: StatsEntry = super().__missing__(key)  # type: ignore[no-untyped-call]
         entry.__class__ = CountedEntry
-        return entry  # type: ignore[no-any-return]
+        return entry
 
 
 class CountedStats(RequestStats):
@@ -127,9 +128,10 @@ class CountedStats(RequestStats):
         """Merge what the collector holds."""
         drained = self.collector.drain()
         total, entries = self.__dict__["total"], self.__dict__["entries"]
-        for name, method, *counts in drained:
-            _merge(entries[name, method], *counts)
-            _merge(total, *counts)
+        for counted in drained:
+            name, method, *_ = counted
+            _merge(entries[name, method], counted)
+            _merge(total, counted)
 
     def log_failure(self, method: str, name: str, error: Exception) -> None:
         """Do as log_error, without merging first."""
@@ -145,20 +147,12 @@ class CountedStats(RequestStats):
 
 def _count_failure(fields: dict[str, Any]) -> None:
     fields["num_failures"] += 1
-    fields["num_fail_per_sec"][int(locust.stats.time.time())] += 1
+    fields["num_fail_per_sec"][int(time.time())] += 1
 
 
-def _merge(
-    entry: StatsEntry,
-    requests: int,
-    total: float,
-    least: float,
-    most: float,
-    last: float,
-    length: int,
-    buckets: dict[int, int],
-) -> None:
+def _merge(entry: StatsEntry, counted: _Drained) -> None:
     """Add requests of one second, as that many calls of StatsEntry.log would."""
+    _, _, requests, total, least, most, last, length, buckets = counted
     fields = entry.__dict__
     second = int(last)
     before = fields["last_request_timestamp"]
@@ -231,6 +225,6 @@ def detach(stats: RequestStats) -> None:
     fields.pop("collector").clear()
     for entry in (fields["total"], *fields["entries"].values()):
         if type(entry) is CountedEntry:
-            entry.__class__ = StatsEntry
+            entry.__class__ = StatsEntry  # type: ignore[assignment]
     if type(fields["entries"]) is _CountedEntries:
-        fields["entries"].__class__ = EntriesDict
+        fields["entries"].__class__ = EntriesDict  # type: ignore[assignment]

@@ -22,7 +22,7 @@ def _pairs(params: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> list[tuple[
 
 
 def with_params(url: str, params: Any) -> str:
-    """Return url with params (mapping, pairs, str or bytes) in its query, as FastHttpSession does."""
+    """Return url with params (mapping, pairs, str or bytes) in its query."""
     if isinstance(params, bytes):
         query = params.decode()
     elif isinstance(params, str):

@@ -15,9 +15,9 @@ from opscore_fast.sessions import FastHttpSession
 class FastHttpUser(LocustFastHttpUser):
     """A drop-in for locust.FastHttpUser whose requests are C.
 
-    Class attributes are Locust's, and their meaning too, with these additions. network_timeout is in
-    seconds without progress while a request is sent or its response received, connection_timeout in
-    seconds for each of resolving, connecting and the TLS handshake; 0 or None for neither.
+    Class attributes are Locust's, and their meaning too, with these additions. network_timeout is
+    in seconds without progress while a request is sent or its response received, connection_timeout
+    in seconds for each of resolving, connecting and the TLS handshake; 0 or None for neither.
     """
 
     abstract = True

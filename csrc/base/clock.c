@@ -1,11 +1,12 @@
 #include "base/clock.h"
 
-/* Two readings in a row take some 50 ns; a pair that took longer was interrupted and tells a wrong distance. */
+/* Two readings in a row take some 50 ns; a pair that took longer was interrupted and tells a wrong
+ * distance. */
 #define PAIR_NS_MAX 5000
 #define PAIR_TRIES 4
 
-/* How much the distance may move without a step: slewing is limited to 500 ppm (adjtimex(2)), the rest is the error
- * of a pair that was interrupted at every try. */
+/* How much the distance may move without a step: slewing is limited to 500 ppm (adjtimex(2)), the
+ * rest is the error of a pair that was interrupted at every try. */
 #define SLEW_PER_MS 500
 #define STEP_FLOOR_NS 200000
 

@@ -1,8 +1,9 @@
 /* Time, in nanoseconds.
  *
- * All times of the engine are readings of CLOCK_MONOTONIC. The kernel stamps what it receives with CLOCK_REALTIME,
- * so an opf_stampclock keeps the distance of the two clocks, samples it anew before stamps are used, and notices a
- * step of the wall clock: stamps from around a step are refused, so that no step ever enters a response time.
+ * All times of the engine are readings of CLOCK_MONOTONIC. The kernel stamps what it receives with
+ * CLOCK_REALTIME, so an opf_stampclock keeps the distance of the two clocks, samples it anew before
+ * stamps are used, and notices a step of the wall clock: stamps from around a step are refused, so
+ * that no step ever enters a response time.
  */
 #ifndef OPF_BASE_CLOCK_H
 #define OPF_BASE_CLOCK_H
@@ -42,14 +43,16 @@ typedef struct opf_stampclock {
 /* Sets up a clock that trusts no stamp before its first two samples. */
 void opf_stampclock_init(opf_stampclock *clock);
 
-/* Samples both clocks; call before a batch of stamps is converted. Returns the monotonic reading, ns. */
+/* Samples both clocks; call before a batch of stamps is converted. Returns the monotonic reading,
+ * ns. */
 uint64_t opf_stampclock_sample(opf_stampclock *clock);
 
 /* As opf_stampclock_sample with readings made by the caller: mono just before real. For tests. */
 void opf_stampclock_note(opf_stampclock *clock, uint64_t mono, uint64_t real);
 
-/* The monotonic time of a kernel stamp (wall clock, ns; 0: none), which can't be before not_before nor after
- * not_after: a stamp outside, a missing one and one from around a step of the wall clock give not_after. */
+/* The monotonic time of a kernel stamp (wall clock, ns; 0: none), which can't be before not_before
+ * nor after not_after: a stamp outside, a missing one and one from around a step of the wall clock
+ * give not_after. */
 uint64_t opf_stampclock_to_mono(const opf_stampclock *clock, uint64_t stamp, uint64_t not_before,
                                 uint64_t not_after);
 

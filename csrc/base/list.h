@@ -1,7 +1,7 @@
 /* Intrusive doubly linked lists.
  *
- * A node lives inside the structure that it links, a list is a node of its own that links to itself while empty.
- * Nothing is allocated and nothing fails. Threads: that of the list's owner.
+ * A node lives inside the structure that it links, a list is a node of its own that links to itself
+ * while empty. Nothing is allocated and nothing fails. Threads: that of the list's owner.
  */
 #ifndef OPF_BASE_LIST_H
 #define OPF_BASE_LIST_H
@@ -17,7 +17,7 @@ typedef struct opf_node {
 typedef opf_node opf_list;
 
 /* The structure of the given type whose member is the node at ptr. */
-#define OPF_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define OPF_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
 static inline void opf_list_init(opf_list *list)
 {

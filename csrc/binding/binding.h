@@ -1,6 +1,7 @@
 /* What the files of the binding share: the module's state, its types, and the names that they use.
  *
- * Everything here needs the GIL. Nothing is global: the state lives in the module, and each object points to it.
+ * Everything here needs the GIL. Nothing is global: the state lives in the module, and each object
+ * points to it.
  */
 #ifndef OPF_BINDING_BINDING_H
 #define OPF_BINDING_BINDING_H
@@ -89,8 +90,9 @@ typedef struct State {
     PyTypeObject *response_type;
     PyTypeObject *catching_type; /* ResponseContextManager */
     PyTypeObject *collector_type;
-    PyObject *session_request; /* the function Session.request, to tell whether a subclass has its own */
-    char *scratch;             /* for JSON on its way to the wire */
+    PyObject
+        *session_request; /* the function Session.request, to tell whether a subclass has its own */
+    char *scratch;        /* for JSON on its way to the wire */
     size_t scratch_size;
 } State;
 
@@ -111,8 +113,8 @@ int Collector_add(PyObject *module, State *state);
 /* Makes a type of the spec (bases may be NULL) and adds it to the module under its name. */
 PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyObject *bases);
 
-/* JSON text as json.dumps(obj) would give it, written into the state's scratch memory: *text is valid until the next
- * call. Returns 0, or -1 with an exception. */
+/* JSON text as json.dumps(obj) would give it, written into the state's scratch memory: *text is
+ * valid until the next call. Returns 0, or -1 with an exception. */
 int json_encode(State *state, PyObject *obj, const char **text, size_t *len);
 
 #endif

@@ -15,8 +15,7 @@ typedef struct Cell {
 } Cell;
 
 struct Collector {
-    PyObject_HEAD
-    PyObject *flush;   /* called when a second is over */
+    PyObject_HEAD PyObject *flush; /* called when a second is over */
     PyObject *on_cell; /* called with name and method before they are counted for the first time */
     PyObject *index;   /* {(name, method): number of the cell} */
     Cell **cells;
@@ -153,7 +152,8 @@ static PyObject *cell_tuple(const Cell *cell)
         return NULL;
     return Py_BuildValue("(OOKddddKN)", cell->name, cell->method, (unsigned long long)c->requests,
                          (double)c->total_ns / 1e6, (double)c->min_ns / 1e6,
-                         (double)c->max_ns / 1e6, cell->last, (unsigned long long)c->bytes, buckets);
+                         (double)c->max_ns / 1e6, cell->last, (unsigned long long)c->bytes,
+                         buckets);
 }
 
 static PyObject *Collector_drain(Collector *self, PyObject *Py_UNUSED(ignored))
@@ -253,7 +253,8 @@ static void Collector_dealloc(Collector *self)
 
 static PyMethodDef Collector_methods[] = {
     {"record", (PyCFunction)Collector_record_method, METH_VARARGS,
-     "record($self, method, name, response_time, length, /)\n--\n\nCount a request; response_time in ms.\n\n"
+     "record($self, method, name, response_time, length, /)\n--\n\nCount a request; response_time "
+     "in ms.\n\n"
      "Returns False if it has to be logged the long way."},
     {"drain", (PyCFunction)Collector_drain, METH_NOARGS,
      "drain($self, /)\n--\n\nReturn what has been counted, and begin anew.\n\n"
@@ -271,9 +272,10 @@ static PyMemberDef Collector_members[] = {
 };
 
 static PyType_Slot Collector_slots[] = {
-    {Py_tp_doc, "Collector(flush, on_cell)\n--\n\nRequests of one second, counted by name and method.\n\n"
-                "flush() is called before a request of another second is counted, and must drain;\n"
-                "on_cell(name, method) before the first request of a name."},
+    {Py_tp_doc,
+     "Collector(flush, on_cell)\n--\n\nRequests of one second, counted by name and method.\n\n"
+     "flush() is called before a request of another second is counted, and must drain;\n"
+     "on_cell(name, method) before the first request of a name."},
     {Py_tp_init, Collector_init},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_dealloc, Collector_dealloc},

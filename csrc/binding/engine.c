@@ -83,13 +83,15 @@ int Engine_check(Engine *self)
         return -1;
     }
     if (self->forked) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "this session was used before the process forked: make a new one in the child process");
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "this session was used before the process forked: make a new one in the child process");
         return -1;
     }
     if (self->thread != PyThread_get_thread_ident()) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "this session belongs to another thread: make one in the thread that uses it");
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "this session belongs to another thread: make one in the thread that uses it");
         return -1;
     }
     return 0;
@@ -129,7 +131,8 @@ int Engine_wait(Engine *self, Response *response)
     return ret;
 }
 
-/* An exception that reached the hub out of a greenlet is reported by the hub, as it does for its own. */
+/* An exception that reached the hub out of a greenlet is reported by the hub, as it does for its
+ * own. */
 static void report_error(Engine *self, State *state)
 {
     PyObject *type, *value, *traceback;
@@ -207,7 +210,8 @@ static int Engine_init(Engine *self, PyObject *args, PyObject *kwargs)
     if (!self->watcher)
         return -1;
     PyObject *dispatch = PyObject_GetAttrString((PyObject *)self, "dispatch");
-    PyObject *started = dispatch ? PyObject_CallMethod(self->watcher, "start", "O", dispatch) : NULL;
+    PyObject *started =
+        dispatch ? PyObject_CallMethod(self->watcher, "start", "O", dispatch) : NULL;
     Py_XDECREF(dispatch);
     if (!started)
         return -1;
@@ -242,14 +246,13 @@ static PyObject *Engine_totals(Engine *self, PyObject *Py_UNUSED(ignored))
 {
     opf_engine_totals t;
     opf_engine_get_totals(self->engine, &t);
-    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:n}", "connects",
-                         (unsigned long long)t.connects, "handshakes",
-                         (unsigned long long)t.handshakes, "lookups", (unsigned long long)t.lookups,
-                         "replaced", (unsigned long long)t.replaced, "stamped",
-                         (unsigned long long)t.stamped, "unstamped",
-                         (unsigned long long)t.unstamped, "connections",
-                         (unsigned long long)t.connections, "exchanges",
-                         (unsigned long long)t.exchanges, "waiting", self->n_waiting);
+    return Py_BuildValue(
+        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:n}", "connects", (unsigned long long)t.connects,
+        "handshakes", (unsigned long long)t.handshakes, "lookups", (unsigned long long)t.lookups,
+        "replaced", (unsigned long long)t.replaced, "stamped", (unsigned long long)t.stamped,
+        "unstamped", (unsigned long long)t.unstamped, "connections",
+        (unsigned long long)t.connections, "exchanges", (unsigned long long)t.exchanges, "waiting",
+        self->n_waiting);
 }
 
 static int Engine_traverse(Engine *self, visitproc visit, void *arg)
@@ -281,7 +284,8 @@ static void Engine_dealloc(Engine *self)
 
 static PyMethodDef Engine_methods[] = {
     {"dispatch", (PyCFunction)Engine_dispatch, METH_NOARGS,
-     "dispatch($self, /)\n--\n\nDo what is ready and switch to the greenlets that waited for it.\n\n"
+     "dispatch($self, /)\n--\n\nDo what is ready and switch to the greenlets that waited for "
+     "it.\n\n"
      "The hub calls it when the engine's descriptor is readable."},
     {"mark_forked", (PyCFunction)Engine_mark_forked, METH_NOARGS,
      "mark_forked($self, /)\n--\n\nRefuse to work from now on: this is the child of a fork."},

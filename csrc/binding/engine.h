@@ -7,13 +7,12 @@
 struct Response;
 
 typedef struct Engine {
-    PyObject_HEAD
-    opf_engine *engine;
+    PyObject_HEAD opf_engine *engine;
     PyObject *hub;
-    PyObject *watcher;          /* the hub's, on the engine's descriptor */
-    unsigned long thread;       /* of the hub */
-    Py_ssize_t n_waiting;       /* greenlets */
-    bool holds_loop;            /* the watcher keeps the hub's loop alive */
+    PyObject *watcher;    /* the hub's, on the engine's descriptor */
+    unsigned long thread; /* of the hub */
+    Py_ssize_t n_waiting; /* greenlets */
+    bool holds_loop;      /* the watcher keeps the hub's loop alive */
     bool forked;
     struct Response *ready_first; /* whose greenlets are to be switched to */
     struct Response *ready_last;
@@ -23,8 +22,8 @@ typedef struct Engine {
 /* Checks that the engine may be used here and now. Returns 0, or -1 with an exception. */
 int Engine_check(Engine *self);
 
-/* Lets the calling greenlet wait until the response's exchange is done. Returns 0, or -1 with the exception that was
- * thrown into the greenlet: the exchange is cancelled then. */
+/* Lets the calling greenlet wait until the response's exchange is done. Returns 0, or -1 with the
+ * exception that was thrown into the greenlet: the exchange is cancelled then. */
 int Engine_wait(Engine *self, struct Response *response);
 
 /* The done function of every exchange; arg is its Response. */

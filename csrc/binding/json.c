@@ -1,5 +1,5 @@
-/* JSON as json.dumps writes it with its default arguments (Lib/json/encoder.py), for the types that it knows itself;
- * anything else, however rare, goes to json.dumps. */
+/* JSON as json.dumps writes it with its default arguments (Lib/json/encoder.py), for the types that
+ * it knows itself; anything else, however rare, goes to json.dumps. */
 #include "binding/binding.h"
 
 #include <string.h>
@@ -56,9 +56,8 @@ static char *put_u(char *to, Py_UCS4 c)
 
 static char *put_char(char *to, Py_UCS4 c)
 {
-    static const char short_forms[] = {
-        ['"'] = '"', ['\\'] = '\\', ['\n'] = 'n', ['\r'] = 'r',
-        ['\t'] = 't', ['\f'] = 'f', ['\b'] = 'b'};
+    static const char short_forms[] = {['"'] = '"',  ['\\'] = '\\', ['\n'] = 'n', ['\r'] = 'r',
+                                       ['\t'] = 't', ['\f'] = 'f',  ['\b'] = 'b'};
     if (c >= ' ' && c <= '~' && c != '"' && c != '\\') {
         *to++ = (char)c;
         return to;
@@ -114,7 +113,8 @@ static int write_int(Writer *w, PyObject *value)
         return -1;
     char digits[24];
     char *at = digits + sizeof(digits);
-    unsigned long long rest = number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number;
+    unsigned long long rest =
+        number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number;
     do {
         *--at = (char)('0' + rest % 10);
         rest /= 10;

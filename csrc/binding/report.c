@@ -1,8 +1,9 @@
-/* How a session's requests reach Locust: counted in C while only Locust's own statistics listen to the request event,
- * or as events. */
+/* How a session's requests reach Locust: counted in C while only Locust's own statistics listen to
+ * the request event, or as events. */
 #include "binding/session.h"
 
-/* The one listener of the event, borrowed; NULL if there is another number of them (or no list of them at all). */
+/* The one listener of the event, borrowed; NULL if there is another number of them (or no list of
+ * them at all). */
 static PyObject *only_handler(Session *self)
 {
     PyObject *handlers = PyObject_GetAttr(self->request_event, self->state->names[NAME__handlers]);
@@ -25,7 +26,8 @@ static void forget(Session *self)
     Py_CLEAR(self->stats);
 }
 
-/* Takes over what attach() has found out about the one listener: None, or a collector with what it fills. */
+/* Takes over what attach() has found out about the one listener: None, or a collector with what it
+ * fills. */
 static int attach(Session *self, PyObject *handler)
 {
     forget(self);
@@ -55,7 +57,8 @@ static int attach(Session *self, PyObject *handler)
     return ret;
 }
 
-/* Somebody else listens, or the statistics are others now: what is counted goes where it belongs. */
+/* Somebody else listens, or the statistics are others now: what is counted goes where it belongs.
+ */
 static int detach(Session *self)
 {
     PyObject *stats = self->stats;
@@ -72,7 +75,8 @@ static int detach(Session *self)
     return done ? 0 : -1;
 }
 
-/* Finds the collector that counts this session's requests: *collector is borrowed, NULL: fire the event. */
+/* Finds the collector that counts this session's requests: *collector is borrowed, NULL: fire the
+ * event. */
 static int find_collector(Session *self, Collector **collector)
 {
     *collector = NULL;
@@ -160,15 +164,16 @@ PyObject *Session_meta(Session *self, Response *response, PyObject *exception)
 
 static int fire(Session *self, Response *response, PyObject *exception)
 {
-    PyObject *meta = response->meta ? Py_NewRef(response->meta)
-                                    : Session_meta(self, response, exception);
+    PyObject *meta =
+        response->meta ? Py_NewRef(response->meta) : Session_meta(self, response, exception);
     if (!meta)
         return -1;
     int ret = -1;
     PyObject *fired = NULL, *none = PyTuple_New(0);
     PyObject *function = PyObject_GetAttr(self->request_event, self->state->names[NAME_fire]);
     if (function && none &&
-        PyDict_SetItem(meta, self->state->names[NAME_exception], exception ? exception : Py_None) == 0)
+        PyDict_SetItem(meta, self->state->names[NAME_exception], exception ? exception : Py_None) ==
+            0)
         fired = PyObject_Call(function, none, meta);
     if (fired)
         ret = 0;

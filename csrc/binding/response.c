@@ -76,7 +76,8 @@ static const opf_field *find_field(const opf_result *result, const char *name)
     size_t len = strlen(name);
     for (uint32_t i = 0; i < result->n_fields; i++) {
         const opf_field *field = &result->fields[i];
-        if (field->name_len == len && PyOS_strnicmp(result->head + field->name_at, name, (Py_ssize_t)len) == 0)
+        if (field->name_len == len &&
+            PyOS_strnicmp(result->head + field->name_at, name, (Py_ssize_t)len) == 0)
             return field;
     }
     return NULL;
@@ -203,8 +204,8 @@ static PyObject *get_text(Response *self, void *Py_UNUSED(closure))
         Py_RETURN_NONE;
     const opf_result *result = result_of(self);
     if ((!self->encoding || self->encoding == Py_None) && plain_encoding(result)) {
-        PyObject *text =
-            PyUnicode_DecodeUTF8((const char *)result->body, (Py_ssize_t)result->body_len, "replace");
+        PyObject *text = PyUnicode_DecodeUTF8((const char *)result->body,
+                                              (Py_ssize_t)result->body_len, "replace");
         if (text && !self->encoding)
             self->encoding = PyUnicode_FromString(plain_encoding(result));
         return text;
@@ -287,8 +288,9 @@ static PyObject *raise_locust_error(Response *self, const char *text)
 static PyObject *Response_no_verdict(Response *self, PyObject *Py_UNUSED(args))
 {
     return raise_locust_error(
-        self, "If you want to change the state of the request, you must pass catch_response=True. See "
-              "http://docs.locust.io/en/stable/writing-a-locustfile.html#validating-responses");
+        self,
+        "If you want to change the state of the request, you must pass catch_response=True. See "
+        "http://docs.locust.io/en/stable/writing-a-locustfile.html#validating-responses");
 }
 
 static PyObject *Response_enter(Response *self, PyObject *Py_UNUSED(ignored))
@@ -372,7 +374,9 @@ static PyGetSetDef Response_getset[] = {
     {"request", (getter)get_request, NULL, "FastRequest: what was sent", NULL},
     {"elapsed", (getter)get_elapsed, NULL, "datetime.timedelta: the response time", NULL},
     {"lag", (getter)get_lag, NULL,
-     "float: seconds from the arrival of the response until it was seen; no part of the response time", NULL},
+     "float: seconds from the arrival of the response until it was seen; no part of the response "
+     "time",
+     NULL},
     {"error", (getter)get_error, (setter)set_error,
      "Exception: what makes the request a failure, or None", NULL},
     {"encoding", (getter)get_encoding, (setter)set_encoding,
@@ -422,7 +426,8 @@ static PyType_Spec Response_spec = {
     .slots = Response_slots,
 };
 
-/* ResponseContextManager: the verdict is the user's (locust.contrib.fasthttp.ResponseContextManager) */
+/* ResponseContextManager: the verdict is the user's
+ * (locust.contrib.fasthttp.ResponseContextManager) */
 
 static PyObject *Catching_enter(Response *self, PyObject *Py_UNUSED(ignored))
 {
@@ -433,11 +438,12 @@ static PyObject *Catching_enter(Response *self, PyObject *Py_UNUSED(ignored))
 static PyObject *refuse_verdict(Response *self, const char *call)
 {
     char text[256];
-    PyOS_snprintf(text, sizeof(text),
-                  "Tried to set status on a request that has not yet been made. Make sure you use a "
-                  "with-block, like this:\n\nwith self.client.request(..., catch_response=True) as "
-                  "response:\n    response.%s",
-                  call);
+    PyOS_snprintf(
+        text, sizeof(text),
+        "Tried to set status on a request that has not yet been made. Make sure you use a "
+        "with-block, like this:\n\nwith self.client.request(..., catch_response=True) as "
+        "response:\n    response.%s",
+        call);
     return raise_locust_error(self, text);
 }
 
@@ -548,7 +554,8 @@ static PyMethodDef Catching_methods[] = {
 };
 
 static PyType_Slot Catching_slots[] = {
-    {Py_tp_doc, "A response whose request is reported when its with-block ends (catch_response=True)."},
+    {Py_tp_doc,
+     "A response whose request is reported when its with-block ends (catch_response=True)."},
     {Py_tp_traverse, Response_traverse},
     {Py_tp_clear, Response_clear},
     {Py_tp_dealloc, Response_dealloc},

@@ -8,8 +8,7 @@ struct Engine;
 struct Session;
 
 typedef struct Response {
-    PyObject_HEAD
-    State *state;
+    PyObject_HEAD State *state;
     struct Engine *engine;   /* holds the exchange's engine */
     struct Session *session; /* for reporting */
     opf_exchange *exchange;
@@ -43,7 +42,8 @@ typedef struct Response {
     PyObject *weakrefs;
 } Response;
 
-/* Returns a new response of the type, whose exchange is ready to be submitted; NULL with an exception. */
+/* Returns a new response of the type, whose exchange is ready to be submitted; NULL with an
+ * exception. */
 Response *Response_new(PyTypeObject *type, State *state, struct Session *session);
 
 /* The whole URL of the last request: a new reference, or NULL with an exception. */
@@ -55,7 +55,8 @@ size_t Response_length(const Response *self);
 /* (name, value) pairs of the response's headers: a new list, or NULL with an exception. */
 PyObject *Response_fields(const Response *self);
 
-/* The value of a header, by its lower-case name: a new str; NULL without an exception if there is none. */
+/* The value of a header, by its lower-case name: a new str; NULL without an exception if there is
+ * none. */
 PyObject *Response_header(const Response *self, const char *name);
 
 #endif

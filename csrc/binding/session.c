@@ -71,7 +71,8 @@ static int set_extra(Call *call, PyObject *key, PyObject *value)
     return PyDict_SetItem(call->extra, key, value);
 }
 
-/* Files one keyword argument. Keys of calls in a locustfile are interned, so that they are told apart by address. */
+/* Files one keyword argument. Keys of calls in a locustfile are interned, so that they are told
+ * apart by address. */
 static int set_keyword(Session *self, Call *call, PyObject *key, PyObject *value)
 {
     PyObject *const *names = self->state->names;
@@ -130,7 +131,8 @@ static PyObject *none_to_null(PyObject *value)
     return value == Py_None ? NULL : value;
 }
 
-/* Puts the call's arguments in order: None is the same as absent, a rename_request names those without a name. */
+/* Puts the call's arguments in order: None is the same as absent, a rename_request names those
+ * without a name. */
 static int settle(Session *self, Call *call)
 {
     call->name = none_to_null(call->name);
@@ -158,10 +160,9 @@ static int settle(Session *self, Call *call)
     }
     if (call->extra) {
         PyObject *helper = state_helper(self->state, HELPER_unknown_keywords);
-        PyObject *both = helper ? PyObject_CallFunction(
-                                      helper, "OOOO", call->method, call->extra,
-                                      call->data ? call->data : Py_None,
-                                      call->params ? call->params : Py_None)
+        PyObject *both = helper ? PyObject_CallFunction(helper, "OOOO", call->method, call->extra,
+                                                        call->data ? call->data : Py_None,
+                                                        call->params ? call->params : Py_None)
                                 : NULL;
         if (!both)
             return -1;
@@ -217,10 +218,11 @@ static int put_header(Headers *headers, const char *name, size_t name_len, const
     return 0;
 }
 
-#define PUT_HEADER(headers, name, value) \
+#define PUT_HEADER(headers, name, value)                                                           \
     put_header(headers, name, sizeof(name) - 1, value, sizeof(value) - 1, false)
 
-/* The bytes of a header's name or value: they belong to the object, or to keep, a list that is made when needed. */
+/* The bytes of a header's name or value: they belong to the object, or to keep, a list that is made
+ * when needed. */
 static int header_bytes(PyObject *object, const char *what, PyObject *name, PyObject **keep,
                         const char **data, size_t *len)
 {
@@ -443,8 +445,8 @@ static int make_body(Session *self, const Call *call, bool has_content_type, Bod
 
 typedef struct Url {
     opf_url parsed;
-    char *quoted;      /* to be freed, or NULL */
-    PyObject *text;    /* str that parsed points into: owned, or NULL */
+    char *quoted;   /* to be freed, or NULL */
+    PyObject *text; /* str that parsed points into: owned, or NULL */
 } Url;
 
 static void Url_fini(Url *url)
@@ -481,7 +483,8 @@ static bool has_control(const char *data, size_t len)
     return false;
 }
 
-/* Takes a whole URL apart, having percent-encoded what needs it. Takes over the reference to text. */
+/* Takes a whole URL apart, having percent-encoded what needs it. Takes over the reference to text.
+ */
 static int parse_url(Session *self, PyObject *text, Url *url)
 {
     Py_ssize_t size;
@@ -530,7 +533,8 @@ static bool plain_path(Session *self, PyObject *path, Url *url)
     return true;
 }
 
-/* Finds the URL of the call. whole is set to it as a str (owned) unless it is just base and path. */
+/* Finds the URL of the call. whole is set to it as a str (owned) unless it is just base and path.
+ */
 static int make_url(Session *self, const Call *call, Url *url, PyObject **whole)
 {
     PyObject *text;
@@ -609,7 +613,8 @@ static int put_defaults(Session *self, Headers *headers)
     return 0;
 }
 
-/* The order of precedence is FastHttpSession's: what the call gives, what follows from it, the user's defaults. */
+/* The order of precedence is FastHttpSession's: what the call gives, what follows from it, the
+ * user's defaults. */
 static int make_headers(Session *self, Call *call, Headers *headers, Body *body, PyObject **keep)
 {
     if (put_defaults(self, headers) != 0 ||
@@ -624,8 +629,9 @@ static int make_headers(Session *self, Call *call, Headers *headers, Body *body,
     if (!headers->has_accept_encoding &&
         PUT_HEADER(headers, "Accept-Encoding", "gzip, deflate, br") != 0)
         return -1;
-    if (body->is_json && ((!own_type && PUT_HEADER(headers, "Content-Type", "application/json") != 0) ||
-                          (!headers->has_accept && PUT_HEADER(headers, "Accept", "application/json") != 0)))
+    if (body->is_json &&
+        ((!own_type && PUT_HEADER(headers, "Content-Type", "application/json") != 0) ||
+         (!headers->has_accept && PUT_HEADER(headers, "Accept", "application/json") != 0)))
         return -1;
     if (!body->is_json && body->content_type && !any_type &&
         put_header(headers, "Content-Type", 12, body->content_type, strlen(body->content_type),
@@ -673,8 +679,10 @@ static int submit(Session *self, Call *call, Response *response)
     opf_request_error error;
     response->done = false;
     response->body_is_text = body.is_text;
-    ret = opf_exchange_submit(response->exchange, self->pool, &request, Engine_on_done, response, &error);
-    Py_XSETREF(response->body, body.owner && ret == 0 && body.len > COPIED ? Py_NewRef(body.owner) : NULL);
+    ret = opf_exchange_submit(response->exchange, self->pool, &request, Engine_on_done, response,
+                              &error);
+    Py_XSETREF(response->body,
+               body.owner && ret == 0 && body.len > COPIED ? Py_NewRef(body.owner) : NULL);
     if (ret != 0)
         ret = submit_error(ret, &request, &error);
 
@@ -715,7 +723,8 @@ static bool redirects(int status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-/* Readies the call for the next hop. Returns 1 if there is one, 0 if not (response->error may say why), or -1. */
+/* Readies the call for the next hop. Returns 1 if there is one, 0 if not (response->error may say
+ * why), or -1. */
 static int next_hop(Session *self, Call *call, Response *response, int hops)
 {
     const opf_result *result = opf_exchange_result(response->exchange);
@@ -851,8 +860,9 @@ static int get_ready(Session *self)
 
 static Response *new_response(Session *self, const Call *call)
 {
-    Response *response = Response_new(
-        call->catch_response ? self->state->catching_type : self->state->response_type, self->state, self);
+    Response *response =
+        Response_new(call->catch_response ? self->state->catching_type : self->state->response_type,
+                     self->state, self);
     if (!response)
         return NULL;
     struct timespec now;
@@ -884,7 +894,8 @@ static int exchange(Session *self, Call *call, Response *response)
     }
 }
 
-/* Makes the request that the call describes. Returns its response, a new reference, or NULL with an exception. */
+/* Makes the request that the call describes. Returns its response, a new reference, or NULL with an
+ * exception. */
 static PyObject *perform(Session *self, Call *call)
 {
     if (settle(self, call) != 0 || get_ready(self) != 0)
@@ -899,15 +910,17 @@ static PyObject *perform(Session *self, Call *call)
 }
 
 /* Calls self.request(method, url, ...) in Python, as Locust's get(), post() and so on do. */
-static PyObject *by_own_request(Session *self, Call *call, PyObject *const *args,
-                                Py_ssize_t nargs, Py_ssize_t n_more, PyObject *keys)
+static PyObject *by_own_request(Session *self, Call *call, PyObject *const *args, Py_ssize_t nargs,
+                                Py_ssize_t n_more, PyObject *keys)
 {
     PyObject *const *names = self->state->names;
     PyObject *kwargs = PyDict_New(), *positional = NULL, *function = NULL, *result = NULL;
     if (!kwargs)
         return NULL;
-    if ((n_more > 0 && PyDict_SetItem(kwargs, names[NAME_data], call->data ? call->data : Py_None) != 0) ||
-        (n_more > 1 && PyDict_SetItem(kwargs, names[NAME_json], call->json ? call->json : Py_None) != 0))
+    if ((n_more > 0 &&
+         PyDict_SetItem(kwargs, names[NAME_data], call->data ? call->data : Py_None) != 0) ||
+        (n_more > 1 &&
+         PyDict_SetItem(kwargs, names[NAME_json], call->json ? call->json : Py_None) != 0))
         goto out;
     for (Py_ssize_t i = 0; keys && i < PyTuple_GET_SIZE(keys); i++)
         if (PyTuple_GET_ITEM(keys, i) != names[NAME_url] &&
@@ -931,7 +944,8 @@ static PyObject *missing(const char *what)
     return NULL;
 }
 
-/* A request by a function named for its method: url and up to n_more positional arguments (data, json). */
+/* A request by a function named for its method: url and up to n_more positional arguments (data,
+ * json). */
 static PyObject *by_method(Session *self, int method, int n_more, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *keys)
 {
@@ -974,11 +988,10 @@ BY_METHOD(put, PUT, 1)
 BY_METHOD(post, POST, 2)
 
 /* The positional parameters of FastHttpSession.request. */
-static const int request_parameters[] = {NAME_method,         NAME_url,    NAME_name,
-                                         NAME_data,           NAME_catch_response,
-                                         NAME_stream,         NAME_headers, NAME_auth,
-                                         NAME_json,           NAME_allow_redirects,
-                                         NAME_context};
+static const int request_parameters[] = {
+    NAME_method, NAME_url,     NAME_name, NAME_data, NAME_catch_response,
+    NAME_stream, NAME_headers, NAME_auth, NAME_json, NAME_allow_redirects,
+    NAME_context};
 #define N_PARAMETERS ((Py_ssize_t)(sizeof(request_parameters) / sizeof(*request_parameters)))
 
 static PyObject *Session_request(Session *self, PyObject *const *args, Py_ssize_t nargs,
@@ -1038,9 +1051,9 @@ static int set_base_url(Session *self, PyObject *base_url)
     self->base_bytes = PyUnicode_AsUTF8String(base_url);
     if (!self->base_bytes)
         return -1;
-    self->base_parsed = opf_url_parse(PyBytes_AS_STRING(self->base_bytes),
-                                      (size_t)PyBytes_GET_SIZE(self->base_bytes), &self->base,
-                                      &why) == 0;
+    self->base_parsed =
+        opf_url_parse(PyBytes_AS_STRING(self->base_bytes),
+                      (size_t)PyBytes_GET_SIZE(self->base_bytes), &self->base, &why) == 0;
     return 0;
 }
 
@@ -1066,11 +1079,21 @@ static int keep_path(PyObject *bytes, PyObject **owner, const char **path)
 
 static int Session_init(Session *self, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"base_url",        "request_event",   "user",
-                               "engine_factory",  "default_headers", "connection_timeout",
-                               "network_timeout", "concurrency",     "max_redirects",
-                               "verify",          "ca_file",         "ca_dir",
-                               "max_headers",     "max_body",        "own_context",
+    static char *keywords[] = {"base_url",
+                               "request_event",
+                               "user",
+                               "engine_factory",
+                               "default_headers",
+                               "connection_timeout",
+                               "network_timeout",
+                               "concurrency",
+                               "max_redirects",
+                               "verify",
+                               "ca_file",
+                               "ca_dir",
+                               "max_headers",
+                               "max_body",
+                               "own_context",
                                NULL};
     PyObject *base_url, *event, *user, *factory, *headers, *ca_file, *ca_dir;
     double connection_timeout, network_timeout;
@@ -1081,10 +1104,11 @@ static int Session_init(Session *self, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "a Session is set up once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!ddIipOOnnp:Session", keywords, &base_url, &event, &user,
-                                     &factory, &PyList_Type, &headers, &connection_timeout,
-                                     &network_timeout, &concurrency, &self->max_redirects, &verify,
-                                     &ca_file, &ca_dir, &max_headers, &max_body, &own_context))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!ddIipOOnnp:Session", keywords, &base_url,
+                                     &event, &user, &factory, &PyList_Type, &headers,
+                                     &connection_timeout, &network_timeout, &concurrency,
+                                     &self->max_redirects, &verify, &ca_file, &ca_dir, &max_headers,
+                                     &max_body, &own_context))
         return -1;
     self->state = state_of(Py_TYPE(self));
     self->request_event = Py_NewRef(event);
@@ -1097,7 +1121,8 @@ static int Session_init(Session *self, PyObject *args, PyObject *kwargs)
                                        .max_headers = max_headers > 0 ? (size_t)max_headers : 0,
                                        .max_body = max_body > 0 ? (size_t)max_body : 0,
                                        .verify = verify};
-    PyObject *request = PyObject_GetAttr((PyObject *)Py_TYPE(self), self->state->names[NAME_request]);
+    PyObject *request =
+        PyObject_GetAttr((PyObject *)Py_TYPE(self), self->state->names[NAME_request]);
     if (!request)
         return -1;
     self->own_request = request != self->state->session_request;
@@ -1204,10 +1229,11 @@ static void Session_dealloc(Session *self)
      #name "($self, " signature ")\n--\n\n" text}
 
 static PyMethodDef Session_methods[] = {
-    REQUEST_METHOD(request,
-                   "method, url, name=None, data=None, catch_response=False, stream=False, headers=None, "
-                   "auth=None, json=None, allow_redirects=True, context=None, **kwargs",
-                   "Send a request and wait for its response; as Locust's FastHttpSession.request."),
+    REQUEST_METHOD(
+        request,
+        "method, url, name=None, data=None, catch_response=False, stream=False, headers=None, "
+        "auth=None, json=None, allow_redirects=True, context=None, **kwargs",
+        "Send a request and wait for its response; as Locust's FastHttpSession.request."),
     REQUEST_METHOD(get, "url, **kwargs", "Send a GET request."),
     REQUEST_METHOD(head, "url, **kwargs", "Send a HEAD request."),
     REQUEST_METHOD(options, "url, **kwargs", "Send an OPTIONS request."),
@@ -1216,15 +1242,16 @@ static PyMethodDef Session_methods[] = {
     REQUEST_METHOD(put, "url, data=None, **kwargs", "Send a PUT request."),
     REQUEST_METHOD(post, "url, data=None, json=None, **kwargs", "Send a POST request."),
     {"close_idle_connections", (PyCFunction)Session_close_idle, METH_NOARGS,
-     "close_idle_connections($self, /)\n--\n\nClose the kept connections: the next request makes a new one."},
+     "close_idle_connections($self, /)\n--\n\nClose the kept connections: the next request makes a "
+     "new one."},
     {NULL},
 };
 
 static PyGetSetDef Session_getset[] = {
     {"cookiejar", (getter)get_cookiejar, (setter)set_cookiejar,
      "http.cookiejar.CookieJar: the session's cookies", NULL},
-    {"base_url", (getter)get_base_url, (setter)change_base_url,
-     "str: what paths are put behind", NULL},
+    {"base_url", (getter)get_base_url, (setter)change_base_url, "str: what paths are put behind",
+     NULL},
     {NULL},
 };
 

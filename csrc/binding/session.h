@@ -14,8 +14,7 @@ typedef struct DefaultHeader {
 } DefaultHeader;
 
 typedef struct Session {
-    PyObject_HEAD
-    State *state;
+    PyObject_HEAD State *state;
     Engine *engine; /* NULL until the first request */
     opf_pool *pool;
     PyObject *engine_factory;
@@ -43,8 +42,8 @@ typedef struct Session {
     PyObject *stats;
 } Session;
 
-/* Reports the response's request to Locust, as a failure unless exception is NULL. Returns 0, or -1 with an exception
- * that a listener has thrown. */
+/* Reports the response's request to Locust, as a failure unless exception is NULL. Returns 0, or -1
+ * with an exception that a listener has thrown. */
 int Session_report(Session *self, Response *response, PyObject *exception);
 
 /* The arguments of the request event as a dict: a new reference, or NULL with an exception. */

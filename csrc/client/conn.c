@@ -7,8 +7,9 @@
 #include "base/mem.h"
 #include "client/engine.h"
 
-/* A kept connection that was idle for longer than this is looked at before it is used. Within it the last poll has just
- * told that the server had not closed, and the look costs a system call for each request of a busy user. */
+/* A kept connection that was idle for longer than this is looked at before it is used. Within it
+ * the last poll has just told that the server had not closed, and the look costs a system call for
+ * each request of a busy user. */
 #define LOOK_AFTER_NS OPF_NS_PER_MS
 
 /* How often one connection may receive in a row while others wait. */
@@ -138,8 +139,7 @@ static size_t unsent(const opf_conn *conn, struct iovec pieces[2], int *n)
     size_t head = exchange->out.len, at = conn->sent;
     *n = 0;
     if (at < head)
-        pieces[(*n)++] =
-            (struct iovec){.iov_base = exchange->out.data + at, .iov_len = head - at};
+        pieces[(*n)++] = (struct iovec){.iov_base = exchange->out.data + at, .iov_len = head - at};
     size_t body_at = at > head ? at - head : 0;
     if (body_at < exchange->body_len)
         pieces[(*n)++] = (struct iovec){.iov_base = (uint8_t *)(uintptr_t)exchange->body + body_at,
@@ -156,7 +156,8 @@ static void watch_for(opf_conn *conn, uint32_t events)
 
 #define RECEIVING (EPOLLIN | EPOLLRDHUP)
 
-/* Writes what it can. A failure is not final here: a server may answer before it has read a request, and close. */
+/* Writes what it can. A failure is not final here: a server may answer before it has read a
+ * request, and close. */
 static void send_some(opf_conn *conn)
 {
     struct iovec pieces[2];
@@ -266,7 +267,8 @@ static bool receive_once(opf_conn *conn)
     } else {
         state = opf_h1_feed(&conn->h1, data, (size_t)n, &used);
         if (state == OPF_H1_DONE && used < (size_t)n)
-            conn->half_closed = true; /* bytes that belong to no request: not to be trusted any more */
+            conn->half_closed =
+                true; /* bytes that belong to no request: not to be trusted any more */
     }
     if (state == OPF_H1_DONE) {
         finish(conn, OPF_FAIL_NONE, 0, NULL);
@@ -319,8 +321,8 @@ static void open_tls(opf_conn *conn, int fd)
     opf_origin *origin = conn->origin;
     const char *why = NULL;
     opf_tls_context *context = opf_pool_tls(origin->pool, &why);
-    if (!context || opf_stream_open_tls(&conn->stream, fd, context, origin->host,
-                                        origin->host_len) != 0) {
+    if (!context ||
+        opf_stream_open_tls(&conn->stream, fd, context, origin->host, origin->host_len) != 0) {
         close(fd);
         finish(conn, why ? OPF_FAIL_TLS : OPF_FAIL_NOMEM, 0, why);
         return;

@@ -1,7 +1,7 @@
 /* A connection: it is dialled, does the TLS handshake, and carries one exchange after the other.
  *
- * It belongs to its origin and is in one of its lists. Time-outs are one lazy timer a connection: a deadline that moves
- * back costs nothing, the timer looks when it fires. One thread.
+ * It belongs to its origin and is in one of its lists. Time-outs are one lazy timer a connection: a
+ * deadline that moves back costs nothing, the timer looks when it fires. One thread.
  */
 #ifndef OPF_CLIENT_CONN_H
 #define OPF_CLIENT_CONN_H
@@ -45,8 +45,8 @@ int opf_conn_dial(opf_origin *origin, opf_exchange *exchange);
 /* Sends the exchange on an idle connection; now is a fresh reading of the clock. */
 void opf_conn_start(opf_conn *conn, opf_exchange *exchange, uint64_t now);
 
-/* True when an idle connection can carry another request, as far as can be known without sending one. *now is a fresh
- * reading of the clock, and is read anew when finding out took time. */
+/* True when an idle connection can carry another request, as far as can be known without sending
+ * one. *now is a fresh reading of the clock, and is read anew when finding out took time. */
 bool opf_conn_usable(opf_conn *conn, uint64_t *now);
 
 /* Closes a connection under whose exchange somebody lost interest; the exchange is not finished. */

@@ -12,7 +12,8 @@
 #include "wire/resolve.h"
 #include "wire/tls.h"
 
-/* Room for what one receive call brings, shared by all connections: a response's head and a small body at once. */
+/* Room for what one receive call brings, shared by all connections: a response's head and a small
+ * body at once. */
 #define OPF_RECV_SIZE (128U << 10)
 
 /* TLS contexts that an engine keeps: one for each set of options that its pools use. */
@@ -34,8 +35,9 @@ struct opf_engine {
     uint8_t recv[OPF_RECV_SIZE];
 };
 
-/* Returns the context for the options, made now if there is none yet; the engine holds it, and the caller must hold it
- * too to keep it. NULL: it can't be made, a text of at most size bytes is in error. */
+/* Returns the context for the options, made now if there is none yet; the engine holds it, and the
+ * caller must hold it too to keep it. NULL: it can't be made, a text of at most size bytes is in
+ * error. */
 opf_tls_context *opf_engine_tls(opf_engine *engine, const opf_tls_options *options, char *error,
                                 size_t size);
 

@@ -8,7 +8,8 @@
 #include "http/decode.h"
 #include "http/h1.h"
 
-/* Bodies up to this are copied behind the head: one piece to send, and the caller's bytes may go. */
+/* Bodies up to this are copied behind the head: one piece to send, and the caller's bytes may go.
+ */
 #define COPY_MAX 4096
 
 /* Exchanges kept for use, and what their buffers may hold. */

@@ -1,7 +1,8 @@
 /* One request and its response.
  *
- * An exchange waits in its origin's queue, or is on a connection, or is finished. The connection moves it along and
- * finishes it; done is then called at the end of the poll, so that no callback ever runs in the middle of the engine.
+ * An exchange waits in its origin's queue, or is on a connection, or is finished. The connection
+ * moves it along and finishes it; done is then called at the end of the poll, so that no callback
+ * ever runs in the middle of the engine.
  */
 #ifndef OPF_CLIENT_EXCHANGE_H
 #define OPF_CLIENT_EXCHANGE_H
@@ -28,8 +29,8 @@ struct opf_exchange {
     opf_conn *conn;
     opf_exchange_state state;
     bool head_request;
-    bool closes;     /* the request asks the server to close */
-    opf_buf out;     /* the head, and a small body behind it */
+    bool closes; /* the request asks the server to close */
+    opf_buf out; /* the head, and a small body behind it */
     size_t head_len;
     const uint8_t *body; /* a large body, not ours; or NULL */
     size_t body_len;     /* of the large body */
@@ -39,12 +40,12 @@ struct opf_exchange {
     void *arg;
 };
 
-/* Files what became of the exchange, which is on no connection and in no list any more, and makes done due. The caller
- * has filled in the result's times and counts. */
+/* Files what became of the exchange, which is on no connection and in no list any more, and makes
+ * done due. The caller has filled in the result's times and counts. */
 void opf_exchange_finish(opf_exchange *exchange, opf_failure failure, int err, const char *detail);
 
-/* Decodes the body of a whole response by its Content-Encoding; an unknown coding leaves it as it came. Returns
- * OPF_FAIL_NONE, or the failure with *detail set to a constant text. */
+/* Decodes the body of a whole response by its Content-Encoding; an unknown coding leaves it as it
+ * came. Returns OPF_FAIL_NONE, or the failure with *detail set to a constant text. */
 opf_failure opf_exchange_decode(opf_exchange *exchange, size_t max_body, const char **detail);
 
 /* Calls done for what is finished; returns how many. */

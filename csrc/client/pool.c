@@ -1,6 +1,5 @@
 #include "client/pool.h"
 
-
 #include "base/mem.h"
 #include "client/conn.h"
 
@@ -149,7 +148,8 @@ static opf_conn *take_idle(opf_origin *origin, uint64_t *now)
     return NULL;
 }
 
-/* Gives the exchange a connection if one is free or may be made. Returns 1 if so, 0 if not, or OPF_ENOMEM. */
+/* Gives the exchange a connection if one is free or may be made. Returns 1 if so, 0 if not, or
+ * OPF_ENOMEM. */
 static int assign(opf_origin *origin, opf_exchange *exchange)
 {
     uint64_t now = opf_clock_mono();

@@ -32,14 +32,15 @@ struct opf_pool {
     opf_tls_context *tls;     /* held; NULL until a TLS connection is asked for */
 };
 
-/* Puts the exchange, whose request is written, on a connection or into the queue. Returns 0 or OPF_ENOMEM. */
+/* Puts the exchange, whose request is written, on a connection or into the queue. Returns 0 or
+ * OPF_ENOMEM. */
 int opf_pool_submit(opf_pool *pool, opf_exchange *exchange, const opf_url *url);
 
 /* The pool's TLS context, made at the first call; NULL with *why set when it can't be made. */
 opf_tls_context *opf_pool_tls(opf_pool *pool, const char **why);
 
-/* Tells the origin that one of its connections has become free (and is in the idle list) or is gone: whoever waits
- * first gets it, or a new one. */
+/* Tells the origin that one of its connections has become free (and is in the idle list) or is
+ * gone: whoever waits first gets it, or a new one. */
 void opf_origin_serve(opf_origin *origin);
 
 #endif

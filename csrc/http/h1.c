@@ -4,8 +4,8 @@
 
 /* Request heads */
 
-#define TOKEN 1 /* RFC 9110, 5.6.2 */
-#define VALUE 2 /* of a field: anything but control characters; tab is allowed (RFC 9110, 5.5) */
+#define TOKEN 1  /* RFC 9110, 5.6.2 */
+#define VALUE 2  /* of a field: anything but control characters; tab is allowed (RFC 9110, 5.5) */
 #define TARGET 4 /* no control characters and no space */
 
 static const uint8_t char_class[256] = {
@@ -120,7 +120,8 @@ static int refuse(opf_request_error *error, const char *why, size_t header)
 
 static int make_room(opf_buf *out, const opf_request *request)
 {
-    size_t need = FIXED_PARTS + request->method_len + request->url->target_len + request->url->host_len;
+    size_t need =
+        FIXED_PARTS + request->method_len + request->url->target_len + request->url->host_len;
     for (size_t i = 0; i < request->n_headers; i++)
         need += (size_t)request->headers[i].name_len + request->headers[i].value_len + 4;
     return opf_buf_reserve(out, need);
@@ -200,7 +201,8 @@ static int on_header_value(llhttp_t *llhttp, const char *at, size_t len)
     return opf_message_add_value(h1->message, at, len) == 0 ? 0 : no_memory(h1);
 }
 
-/* A field without a value makes no span of it, and blanks behind a value belong to none (RFC 9112, 5.1). */
+/* A field without a value makes no span of it, and blanks behind a value belong to none (RFC
+ * 9112, 5.1). */
 static int on_header_value_complete(llhttp_t *llhttp)
 {
     opf_h1 *h1 = llhttp->data;
@@ -235,7 +237,8 @@ static int on_headers_complete(llhttp_t *llhttp)
         return 1;
     h1->headers_done = true;
     bool none = h1->head_request || message->status == 204 || message->status == 304;
-    if (none) /* as the return below does, but before the question: there is no body to be ended by a close */
+    if (none) /* as the return below does, but before the question: there is no body to be ended by
+                 a close */
         llhttp->flags |= F_SKIPBODY;
     h1->keep_alive = llhttp_should_keep_alive(llhttp) == 1;
     opf_message_index(message);
@@ -333,7 +336,8 @@ static size_t parse(opf_h1 *h1, const uint8_t *data, size_t len)
     return took;
 }
 
-/* Endless headers, interim responses, chunk extensions and trailers: each is bounded by what a limit allows. */
+/* Endless headers, interim responses, chunk extensions and trailers: each is bounded by what a
+ * limit allows. */
 static void check_limits(opf_h1 *h1, size_t took, bool in_head)
 {
     if (in_head)

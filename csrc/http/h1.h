@@ -13,15 +13,16 @@
 #include "http/message.h"
 #include "opf.h"
 
-/* Writes the head of a request, up to and with the empty line. *close is set when it asks the server to close.
- * Returns 0, OPF_ENOMEM, or OPF_EINVAL with *error filled in; out is then in no useful state. */
+/* Writes the head of a request, up to and with the empty line. *close is set when it asks the
+ * server to close. Returns 0, OPF_ENOMEM, or OPF_EINVAL with *error filled in; out is then in no
+ * useful state. */
 int opf_h1_write_head(opf_buf *out, const opf_request *request, bool *close,
                       opf_request_error *error);
 
 /* What feeding a parser came to. */
 typedef enum opf_h1_state {
-    OPF_H1_MORE, /* more bytes are needed */
-    OPF_H1_DONE, /* the message is whole */
+    OPF_H1_MORE,  /* more bytes are needed */
+    OPF_H1_DONE,  /* the message is whole */
     OPF_H1_FAILED /* failure and detail say why */
 } opf_h1_state;
 
@@ -46,15 +47,15 @@ typedef struct opf_h1 {
 void opf_h1_begin(opf_h1 *h1, opf_message *message, bool head_request, size_t max_headers,
                   size_t max_body);
 
-/* Takes in len bytes. *used is set to how many belonged to the message: after OPF_H1_DONE what is left over is nothing
- * that was asked for. */
+/* Takes in len bytes. *used is set to how many belonged to the message: after OPF_H1_DONE what is
+ * left over is nothing that was asked for. */
 opf_h1_state opf_h1_feed(opf_h1 *h1, const uint8_t *data, size_t len, size_t *used);
 
 /* Takes in the end of the stream. */
 opf_h1_state opf_h1_eof(opf_h1 *h1);
 
-/* True while the rest of a body of known length is due: it may be received straight to *data, up to *size bytes, and
- * opf_h1_direct tells of it. */
+/* True while the rest of a body of known length is due: it may be received straight to *data, up to
+ * *size bytes, and opf_h1_direct tells of it. */
 bool opf_h1_wants(const opf_h1 *h1, uint8_t **data, size_t *size);
 opf_h1_state opf_h1_direct(opf_h1 *h1, size_t received);
 

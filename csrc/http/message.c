@@ -7,7 +7,8 @@
 /* What is kept of a buffer between two uses. */
 #define KEEP 8192
 
-/* Bodies longer than this are received into a buffer that grows, so that a Content-Length alone takes no memory. */
+/* Bodies longer than this are received into a buffer that grows, so that a Content-Length alone
+ * takes no memory. */
 #define EXACT_MAX (16U << 20)
 
 void opf_message_init(opf_message *message, const opf_sink *sink)

@@ -1,7 +1,7 @@
 /* A response while it comes in: status, fields and body.
  *
- * Storage of the caller; buffers are kept from one use to the next, so that a connection's steady state allocates
- * nothing but the body. One thread.
+ * Storage of the caller; buffers are kept from one use to the next, so that a connection's steady
+ * state allocates nothing but the body. One thread.
  */
 #ifndef OPF_HTTP_MESSAGE_H
 #define OPF_HTTP_MESSAGE_H

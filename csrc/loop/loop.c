@@ -82,15 +82,15 @@ static int heap_room(opf_loop *loop)
     return 0;
 }
 
-/* Arms the timerfd for the first timer, unless it fires no later already: one that fires too early only costs a
- * wake-up, and deadlines that keep moving back cost no system call. */
+/* Arms the timerfd for the first timer, unless it fires no later already: one that fires too early
+ * only costs a wake-up, and deadlines that keep moving back cost no system call. */
 static void arm(opf_loop *loop)
 {
     if (!loop->n_timers || loop->heap[0]->at >= loop->armed)
         return;
     uint64_t at = loop->heap[0]->at ? loop->heap[0]->at : 1; /* 0 would disarm */
-    struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(at / OPF_NS_PER_S),
-                                           .tv_nsec = (long)(at % OPF_NS_PER_S)}};
+    struct itimerspec spec = {
+        .it_value = {.tv_sec = (time_t)(at / OPF_NS_PER_S), .tv_nsec = (long)(at % OPF_NS_PER_S)}};
     if (timerfd_settime(loop->timer_watch.fd, TFD_TIMER_ABSTIME, &spec, NULL) == 0)
         loop->armed = at;
 }
@@ -236,8 +236,8 @@ int opf_loop_fd(const opf_loop *loop)
     return loop->epoll_fd;
 }
 
-/* How long one poll may go on: what is left over is reported again by the next, and whoever drives the loop gets its
- * turn between them (TLS handshakes are the work that needs this). */
+/* How long one poll may go on: what is left over is reported again by the next, and whoever drives
+ * the loop gets its turn between them (TLS handshakes are the work that needs this). */
 #define POLL_NS_MAX (10 * OPF_NS_PER_MS)
 #define CLOCK_EVERY 16
 

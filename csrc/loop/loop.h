@@ -1,8 +1,9 @@
 /* The reactor: one epoll descriptor, timers and a wake-up.
  *
- * A passive one: opf_loop_dispatch does whatever is ready and returns. Somebody else's event loop may watch opf_loop_fd,
- * which becomes readable when there is something to do (a timerfd in the epoll set stands for the timers), or a thread
- * of its own may call opf_loop_poll with a time-out. Everything belongs to the thread that polls, but opf_loop_wake.
+ * A passive one: opf_loop_dispatch does whatever is ready and returns. Somebody else's event loop
+ * may watch opf_loop_fd, which becomes readable when there is something to do (a timerfd in the
+ * epoll set stands for the timers), or a thread of its own may call opf_loop_poll with a time-out.
+ * Everything belongs to the thread that polls, but opf_loop_wake.
  */
 #ifndef OPF_LOOP_LOOP_H
 #define OPF_LOOP_LOOP_H
@@ -16,7 +17,8 @@ typedef struct opf_loop opf_loop;
 typedef struct opf_watch opf_watch;
 typedef struct opf_timer opf_timer;
 
-/* Called with the events (EPOLLIN, ...) that are ready. May change, end or free any watch or timer, its own too. */
+/* Called with the events (EPOLLIN, ...) that are ready. May change, end or free any watch or timer,
+ * its own too. */
 typedef void opf_watch_fn(opf_watch *watch, uint32_t events);
 
 /* Called once when the timer is due; the timer is not set any more and may be set again. */
@@ -39,22 +41,23 @@ struct opf_timer {
 /* Returns a loop, or NULL with errno set. The caller owns it. */
 opf_loop *opf_loop_new(void);
 
-/* Closes the loop's own descriptors and frees it; watches and timers must have been ended before, or are never
- * touched again. NULL does nothing. */
+/* Closes the loop's own descriptors and frees it; watches and timers must have been ended before,
+ * or are never touched again. NULL does nothing. */
 void opf_loop_free(opf_loop *loop);
 
-/* To be called in a forked child: the epoll set is shared with the parent process, so from now on it is left alone. */
+/* To be called in a forked child: the epoll set is shared with the parent process, so from now on
+ * it is left alone. */
 void opf_loop_forked(opf_loop *loop);
 
 /* The descriptor that is readable when opf_loop_poll has something to do. The loop owns it. */
 int opf_loop_fd(const opf_loop *loop);
 
-/* Waits up to timeout_ms (0: not at all, -1: without limit) until something is ready. Returns 0, or OPF_ESYS with errno
- * set. To be followed by opf_loop_dispatch. */
+/* Waits up to timeout_ms (0: not at all, -1: without limit) until something is ready. Returns 0, or
+ * OPF_ESYS with errno set. To be followed by opf_loop_dispatch. */
 int opf_loop_wait(opf_loop *loop, int timeout_ms);
 
-/* Does what the wait found: events first, then due timers, for a bounded time; what is left over is found again by the
- * next wait. Returns the number of callbacks made. */
+/* Does what the wait found: events first, then due timers, for a bounded time; what is left over is
+ * found again by the next wait. Returns the number of callbacks made. */
 int opf_loop_dispatch(opf_loop *loop);
 
 /* Both in one. Returns as opf_loop_dispatch, or OPF_ESYS with errno set. */
@@ -70,11 +73,12 @@ static inline void opf_watch_init(opf_watch *watch, opf_watch_fn *ready)
     watch->events = 0;
 }
 
-/* Watches fd, or changes the events of a watch that has it already. Returns 0, or OPF_ESYS with errno set. */
+/* Watches fd, or changes the events of a watch that has it already. Returns 0, or OPF_ESYS with
+ * errno set. */
 int opf_loop_watch(opf_loop *loop, opf_watch *watch, int fd, uint32_t events);
 
-/* Ends a watch; to be called before the descriptor is closed. No event of it is delivered any more, not even one that
- * is pending in the poll under way. Does nothing for one that is not watched. */
+/* Ends a watch; to be called before the descriptor is closed. No event of it is delivered any more,
+ * not even one that is pending in the poll under way. Does nothing for one that is not watched. */
 void opf_loop_unwatch(opf_loop *loop, opf_watch *watch);
 
 static inline void opf_timer_init(opf_timer *timer, opf_timer_fn *fire)

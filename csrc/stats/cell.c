@@ -5,8 +5,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-/* Locust's buckets: each ms up to 100, then steps of 10 ms up to a second, of 100 ms up to ten, and whole seconds. The
- * numbers are where the steps' buckets begin: a step's first value (11 of its units) follows the one before it. */
+/* Locust's buckets: each ms up to 100, then steps of 10 ms up to a second, of 100 ms up to ten, and
+ * whole seconds. The numbers are where the steps' buckets begin: a step's first value (11 of its
+ * units) follows the one before it. */
 #define TENS 101
 #define HUNDREDS 191
 #define THOUSANDS 281

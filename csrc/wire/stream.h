@@ -48,7 +48,10 @@ struct opf_stream {
     const char *detail; /* constant text or NULL */
 };
 
-static inline void opf_stream_init(opf_stream *stream) { *stream = (opf_stream){.fd = -1}; }
+static inline void opf_stream_init(opf_stream *stream)
+{
+    *stream = (opf_stream){.fd = -1};
+}
 
 /* Makes a plain TCP stream of a connected, non-blocking descriptor, which it then owns. */
 void opf_stream_open_tcp(opf_stream *stream, int fd);

@@ -105,7 +105,8 @@ static bool load_trust(opf_tls_context *context, char *error, size_t size)
     if (!context->ca_file && !context->ca_dir) {
         if (SSL_CTX_set_default_verify_paths(context->ctx) == 1)
             return true;
-        snprintf(error, size, "the system's CA certificates can't be loaded: %s", reason("unknown"));
+        snprintf(error, size, "the system's CA certificates can't be loaded: %s",
+                 reason("unknown"));
         return false;
     }
     if (context->ca_file && SSL_CTX_load_verify_file(context->ctx, context->ca_file) != 1) {
@@ -125,7 +126,8 @@ static bool set_up(SSL_CTX *ctx, bool verify)
 {
     static const unsigned char alpn[] = "\x08http/1.1";
     SSL_CTX_set_verify(ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-    /* thousands of connections idle at a time: no buffers then, and no sessions that nobody resumes */
+    /* thousands of connections idle at a time: no buffers then, and no sessions that nobody resumes
+     */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -157,7 +159,8 @@ opf_tls_context *opf_tls_context_new(const opf_tls_options *options, char *error
     context->ctx = SSL_CTX_new(TLS_client_method());
     if (!context->bio || !context->ctx || !set_up(context->ctx, options->verify))
         goto fail;
-    /* the system's store is some 140 certificates: only read when something is checked against it */
+    /* the system's store is some 140 certificates: only read when something is checked against it
+     */
     if ((options->verify || options->ca_file || options->ca_dir) &&
         !load_trust(context, error, size))
         goto fail;

@@ -55,7 +55,7 @@ Handler = Callable[[str, Headers, bytes], Reply]
 """Answers a request: the agent in its path, its headers, its body. May raise Refusal."""
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not an error of the stand-in
+class Refusal(Exception):
     """Ends the handling of a request with an answer other than success."""
 
     def __init__(self, reply: Reply) -> None:

@@ -1,0 +1,183 @@
+"""The C engine of opscore_fast, as Python sees it."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from http.cookiejar import CookieJar
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+
+from geventhttpclient.header import Headers
+from locust.event import EventHook
+from locust.user import User
+
+from opscore_fast.responses import FastRequest
+
+_Auth = tuple[str | bytes, str | bytes]
+
+class _Keywords(TypedDict, total=False):
+    name: str | None
+    catch_response: bool
+    headers: Mapping[str, Any] | None
+    auth: _Auth | None
+    allow_redirects: bool
+    context: dict[str, Any] | None
+    params: Any
+    max_redirects: int | None
+
+class _DataKeywords(_Keywords, total=False):
+    data: Any
+    json: Any
+
+class _JsonKeywords(_Keywords, total=False):
+    json: Any
+
+class Engine:
+    """The C engine, driven by a gevent hub. Belongs to the hub's thread."""
+
+    def __init__(self, hub: Any, nameservers: str | None = None) -> None:
+        """nameservers: "ip[:port],..." to ask, not the system's. Raises ValueError, OSError."""
+
+    def dispatch(self) -> None:
+        """Do what is ready and switch to the greenlets that waited for it; for the hub alone."""
+
+    def mark_forked(self) -> None:
+        """Refuse to work from now on: this is the child of a fork."""
+
+    def close(self) -> None:
+        """Stop watching; greenlets that wait are never switched to any more."""
+
+    def totals(self) -> dict[str, int]:
+        """Counts since the engine was made: connects, handshakes, lookups, replaced (kept
+        connections found closed before use), stamped and unstamped (responses timed by the kernel's
+        stamp or by the clock); and as of now: connections, exchanges, waiting (greenlets)."""
+
+class FastResponse:
+    """What came of a request; made by a session only."""
+
+    encoding: str | None
+    error: Exception | None
+    def __getattr__(self, name: str) -> Any: ...
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def content(self) -> bytes | None: ...
+    @property
+    def text(self) -> str | None: ...
+    @property
+    def headers(self) -> Headers | None: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def request(self) -> FastRequest: ...
+    @property
+    def elapsed(self) -> timedelta: ...
+    @property
+    def lag(self) -> float: ...
+    def json(self) -> Any: ...
+    def raise_for_status(self) -> None: ...
+    def success(self) -> None: ...
+    def failure(self, exc: Exception | str, /) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool | None: ...
+
+class ResponseContextManager(FastResponse):
+    """A response whose request is reported when its with-block ends (catch_response=True)."""
+
+    request_meta: dict[str, Any]
+
+class Session:
+    """The C part of opscore_fast.FastHttpSession, which sets it up."""
+
+    request_event: EventHook
+    user: User | None
+    request_name: str | None
+    auth_header: str | None
+    max_redirects: int
+    cookiejar: CookieJar
+    base_url: str | None
+
+    def __init__(
+        self,
+        base_url: str | None,
+        request_event: EventHook,
+        user: User | None,
+        engine_factory: Callable[[], Engine],
+        default_headers: list[tuple[bytes, bytes]],
+        connection_timeout: float,
+        network_timeout: float,
+        concurrency: int,
+        max_redirects: int,
+        verify: bool,
+        ca_file: bytes | None,
+        ca_dir: bytes | None,
+        max_headers: int,
+        max_body: int,
+        own_context: bool,
+    ) -> None:
+        """Times in seconds (0: no limit), sizes in bytes (0: the engine's default)."""
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        name: str | None = None,
+        data: Any = None,
+        catch_response: bool = False,
+        stream: bool = False,
+        headers: Mapping[str, Any] | None = None,
+        auth: _Auth | None = None,
+        json: Any = None,
+        allow_redirects: bool = True,
+        context: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> ResponseContextManager:
+        """Send a request and wait for its response.
+
+        A request that fails is a response with an error, not an exception. Raises ValueError for a
+        URL, header or method that can't be sent, TypeError for arguments of the wrong type,
+        LocustError for what is not supported, and whatever is thrown into the waiting greenlet."""
+
+    def get(self, url: str, **kwargs: Unpack[_DataKeywords]) -> ResponseContextManager: ...
+    def head(self, url: str, **kwargs: Unpack[_DataKeywords]) -> ResponseContextManager: ...
+    def options(self, url: str, **kwargs: Unpack[_DataKeywords]) -> ResponseContextManager: ...
+    def delete(self, url: str, **kwargs: Unpack[_DataKeywords]) -> ResponseContextManager: ...
+    def patch(
+        self, url: str, data: Any = None, **kwargs: Unpack[_JsonKeywords]
+    ) -> ResponseContextManager: ...
+    def put(
+        self, url: str, data: Any = None, **kwargs: Unpack[_JsonKeywords]
+    ) -> ResponseContextManager: ...
+    def post(
+        self, url: str, data: Any = None, json: Any = None, **kwargs: Unpack[_Keywords]
+    ) -> ResponseContextManager: ...
+    def close_idle_connections(self) -> None:
+        """Close the kept connections: the next request makes a new one."""
+
+class Collector:
+    """Requests of one second, counted by name and method."""
+
+    pending: int
+
+    def __init__(self, flush: Callable[[], None], on_cell: Callable[[str, str], None]) -> None:
+        """flush() is called before a request of another second is counted, and must drain;
+        on_cell(name, method) before the first request of a name."""
+
+    def record(self, method: str, name: str, response_time: float, length: int, /) -> bool:
+        """Count a request, response_time in ms; False if it has to be logged the long way."""
+
+    def drain(
+        self,
+    ) -> list[tuple[str, str, int, float, float, float, float, int, dict[int, int]]]:
+        """Return (name, method, requests, total ms, min ms, max ms, time of the last, bytes,
+        {response time in ms: count}) for each name, and begin anew."""
+
+    def clear(self) -> None:
+        """Forget all names and what is counted for them."""
