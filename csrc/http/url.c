@@ -23,7 +23,10 @@ static const uint8_t classes[256] = {
     ['['] = SAFE,          [']'] = SAFE,
 };
 
-static bool is(char c, int class) { return (classes[(uint8_t)c] & class) != 0; }
+static bool is(char c, int class)
+{
+    return (classes[(uint8_t)c] & class) != 0;
+}
 
 /* Splitting */
 
@@ -161,6 +164,8 @@ static int split_host(struct rest *rest, opf_url *url)
     if (rest->at < rest->end && *rest->at != ':')
         return refuse(rest, *rest->at == '%' ? "URL has a percent-encoded host"
                                              : "URL has a host with a character that no host has");
+    if (rest->at < rest->end && memchr(rest->at + 1, ':', (size_t)(rest->end - rest->at - 1)))
+        return refuse(rest, "URL has an IPv6 address without brackets, or two ports");
     if (!url->host_len)
         return refuse(rest, "URL has no host");
     return 0;
