@@ -89,7 +89,7 @@ def registration(agent_id: str, event: str = "REGISTER", **details: object) -> d
             "agentId": agent_id,
             "agentName": "An agent",
             "version": "1.0",
-            "capabilities": ["state_reporting"],
+            "capabilities": ["simulation"],
             "contactEndpoint": "http://agent.local/run",
             "metadata": {"team": 1},
             **details,

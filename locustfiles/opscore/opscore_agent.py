@@ -15,7 +15,7 @@ NOTIFY = "/v1/opscore/internal/agent/notify"
 STATE_NAME = "/v1/opscore/agent/[id]/state"
 """The name under which the statistics keep the state requests of all agents."""
 
-STATES = ("idle", "active", "error", "finished")
+STATES = ("idle", "active", "finished", "error")
 STATE_WAIT_S = 10
 """Seconds that an agent waits for its state after its registration."""
 
@@ -34,7 +34,7 @@ class OpsCoreAgent(FastHttpUser):
 
     def on_start(self) -> None:
         """Registers, after each failure again, and waits until the state can be read."""
-        self.agent_id = f"loadtest-agent-{uuid.uuid4()}"
+        self.agent_id = f"agent-{uuid.uuid4()}"
         self.state_path = f"/v1/opscore/agent/{self.agent_id}/state"
         while not self.register():
             self.wait()
@@ -46,11 +46,11 @@ class OpsCoreAgent(FastHttpUser):
             "event_type": "REGISTER",
             "agent_details": {
                 "agentId": self.agent_id,
-                "agentName": f"LoadTestAgent-{self.agent_id}",
+                "agentName": "Simulated agent",
                 "version": "1.0",
-                "capabilities": ["state_reporting"],
-                "contactEndpoint": f"http://{self.agent_id}.local/run",
-                "metadata": {"load_test": True},
+                "capabilities": ["simulation"],
+                "contactEndpoint": f"http://{self.agent_id}.invalid/",
+                "metadata": {"simulated": True},
             },
         }
         with self.client.post(NOTIFY, json=registration, catch_response=True) as response:
@@ -76,7 +76,7 @@ class OpsCoreAgent(FastHttpUser):
             "agentId": self.agent_id,
             "timestamp": datetime.now(UTC).isoformat(),
             "state": random.choice(STATES),
-            "details": {"load_test": True, "user": f"user-{self.agent_id}"},
+            "details": {"simulated": True, "queue": random.randrange(100)},
         }
         with self.client.post(
             self.state_path, json=update, name=STATE_NAME, catch_response=True
