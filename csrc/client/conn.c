@@ -7,9 +7,9 @@
 #include "base/mem.h"
 #include "client/engine.h"
 
-/* A kept connection that was idle for longer than this is looked at before it is used. Within it
- * the last poll has just told that the server had not closed, and the look costs a system call for
- * each request of a busy user. */
+/* A kept connection of which nothing has been heard for longer than this is looked at before it is
+ * used. Within it a poll has just told that the server had not closed, and the look costs a system
+ * call for each request of a busy user. */
 #define LOOK_AFTER_NS OPF_NS_PER_MS
 
 /* How often one connection may receive in a row while others wait. */
@@ -220,7 +220,8 @@ void opf_conn_start(opf_conn *conn, opf_exchange *exchange, uint64_t now)
 
 bool opf_conn_usable(opf_conn *conn, uint64_t *now)
 {
-    if (*now - conn->idle_since < LOOK_AFTER_NS)
+    uint64_t surveyed = engine_of(conn)->surveyed;
+    if (*now - (surveyed > conn->idle_since ? surveyed : conn->idle_since) < LOOK_AFTER_NS)
         return true;
     bool usable = conn->stream.ops->idle(&conn->stream);
     *now = opf_clock_mono();

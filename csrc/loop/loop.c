@@ -11,12 +11,13 @@
 #include "base/list.h"
 #include "base/mem.h"
 
-#define BATCH 256
+#define BATCH 1024
 #define HEAP_ARITY 4
 
 struct opf_loop {
     int epoll_fd;
     bool forked;
+    bool clear;            /* the last dispatch left nothing over */
     opf_watch timer_watch; /* a timerfd, armed no later than the first timer */
     opf_watch wake_watch;  /* an eventfd */
     uint64_t armed;        /* when the timerfd fires, monotonic ns; UINT64_MAX: it doesn't */
@@ -293,10 +294,16 @@ int opf_loop_dispatch(opf_loop *loop)
         watch->ready(watch, event->events);
         done++;
     }
+    loop->clear = loop->batch_n < BATCH && loop->batch_at == loop->batch_n;
     loop->batch_n = 0;
     done += fire_due(loop);
     arm(loop);
     return done;
+}
+
+bool opf_loop_is_clear(const opf_loop *loop)
+{
+    return loop->clear;
 }
 
 int opf_loop_poll(opf_loop *loop, int timeout_ms)
