@@ -147,7 +147,7 @@ def assert_times_add_up(entry: StatsEntry) -> None:
     assert entry.min_response_time is not None
     assert 0 < entry.min_response_time <= entry.avg_response_time <= entry.max_response_time
     assert entry.last_request_timestamp is not None
-    assert entry.start_time <= entry.last_request_timestamp
+    assert entry.stats.start_time <= entry.last_request_timestamp
     assert int(entry.last_request_timestamp) == max(entry.num_reqs_per_sec)
 
 

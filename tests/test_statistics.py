@@ -461,7 +461,17 @@ def test_buckets_follow_the_event(users: Users, app: Listener, environment: Envi
 def test_buckets_of_ones_own(
     users: Users, app: Listener, environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Locust documents that its rounding may be replaced, at any time."""
+    """Locust documents that its rounding may be replaced."""
+    monkeypatch.setattr(locust.stats, "bucket_response_time", lambda _time: 4711)
+    client = make_user(users, app.url, environment).client
+    client.get("/ok")
+    client.get("/ok")
+    assert dict(environment.stats.get("/ok", "GET").response_times) == {4711: 2}
+
+
+def test_buckets_of_ones_own_in_the_middle(
+    users: Users, app: Listener, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = make_user(users, app.url, environment).client
     client.get("/ok?delay=0.002", name="ok")
     entry = environment.stats.get("ok", "GET")

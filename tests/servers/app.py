@@ -1,7 +1,8 @@
 """An ordinary HTTP/1.1 server that answers as the request's URL says. Run as ``-m servers.app``.
 
 Paths:
-  /echo          JSON: the request as it was read, and which connection it came by
+  /echo          JSON: the request as it was read, and which connection it came by; its headers
+                 sorted, in lower case and without User-Agent
   /token/TEXT    the text
   /status/CODE   that status, and its number as the body
   /every/N       status 500 for each Nth request to such a path on this port, else 200
@@ -248,11 +249,11 @@ def encode(body: bytes, coding: str) -> bytes:
 
 
 def answer_by_path(request: Request, path: str, port: Port) -> Answer:
-    _, kind, *rest = [*path.split("/", 2), ""]
-    what = rest[0]
+    _, kind, what, *_ = [*path.split("/"), "", ""]
     if kind == "echo":
-        body = json.dumps(request.to_dict()).encode()
-        return Answer(body=body, content_type="application/json")
+        headers = sorted((name.lower(), value) for name, value in request.headers)
+        echo = {**request.to_dict(), "headers": [h for h in headers if h[0] != "user-agent"]}
+        return Answer(body=json.dumps(echo).encode(), content_type="application/json")
     if kind == "token":
         return Answer(body=what.encode())
     if kind == "status":

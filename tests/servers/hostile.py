@@ -16,7 +16,7 @@ behind the last of them:
   reset            close with a reset
   drain            read and throw away until the peer closes
   hold             do nothing until the peer closes (without reading) or the port is closed
-  again            start the script over
+  again N          go on with the script's action N, counted from 0; without N, with its first
 
 A peer that closes while the server reads or writes ends the script.
 """
@@ -109,8 +109,9 @@ class Connection:
 
     def run(self, script: Script) -> None:
         try:
-            while self.once(script):
-                pass
+            at: int | None = 0
+            while at is not None:
+                at = self.play(script, at)
         except (PeerClosedError, OSError):
             pass
         finally:
@@ -118,15 +119,15 @@ class Connection:
             with self.port.lock:
                 self.port.open -= 1
 
-    def once(self, script: Script) -> bool:
-        """Run the script; True if it is to be run again."""
-        for name, *arguments in script:
+    def play(self, script: Script, first: int) -> int | None:
+        """Run the script from an action on; returns the one to go on with."""
+        for name, *arguments in script[first:]:
             if self.port.closed.is_set():
-                return False
+                return None
             if name == "again":
-                return True
+                return arguments[0] if arguments else 0
             getattr(self, f"do_{name}")(*arguments)
-        return False
+        return None
 
     def receive(self) -> None:
         data = self.peer.recv(1 << 16)

@@ -1,0 +1,248 @@
+"""Locust itself, from its command line, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from helpers import LOCUST, OURS, Run, Users, finish, python, read_csv, wait_until
+from servers import Listener
+
+LOCUSTFILE = """
+import os
+from locust import constant, events, task
+from locust.exception import StopUser
+from {module} import FastHttpUser
+
+LAST = int(os.environ.get("LAST", "50"))
+
+class Tested(FastHttpUser):
+    wait_time = constant(0.01)
+    made = 0
+
+    def on_start(self):
+        print("client of", type(self.client).__module__)
+
+    @task
+    def work(self):
+        self.made += 1
+        if self.made % 5 == 0:
+            self.client.post("/every/2", json={{"made": self.made}}, name="every")
+        else:
+            self.client.get(f"/token/{{self.made}}", name="token")
+        if self.made == LAST:
+            raise StopUser
+"""
+
+UNTOUCHED = LOCUSTFILE.replace("{module}", "{place}")
+
+
+def write_locustfile(folder: Path, users: Users, text: str = LOCUSTFILE) -> Path:
+    path = folder / "locustfile.py"
+    path.write_text(text.format(module=users.module))
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def headless(
+    folder: Path, app: Listener, *options: str, module: str = "locust"
+) -> subprocess.Popen[str]:
+    """Start a headless run of the folder's locustfile.py, with its reports in the folder."""
+    command = ["-m", module, "-f", "locustfile.py", "--headless", "--host", app.url]
+    command += ["--csv", "out", "--html", "out.html", "--only-summary", *options]
+    return python(*command, cwd=folder)
+
+
+def check_reports(folder: Path, app: Listener, count: int) -> None:
+    """The server's counts are those of the CSV files and of the report."""
+    counts = app.counts()
+    assert counts["answered"] == count
+    rows = {(row["Type"], row["Name"]): row for row in read_csv(folder / "out_stats.csv")}
+    assert set(rows) == {("POST", "every"), ("GET", "token"), ("", "Aggregated")}
+    token, every, total = rows["GET", "token"], rows["POST", "every"], rows["", "Aggregated"]
+    assert int(total["Request Count"]) == count
+    assert int(token["Request Count"]) == count * 4 // 5
+    assert int(every["Request Count"]) == count // 5
+    failures = counts["statuses"]["500"]
+    assert int(total["Failure Count"]) == int(every["Failure Count"]) == failures > 0
+    for row in rows.values():
+        least, mean, most = (float(row[f"{x} Response Time"]) for x in ("Min", "Average", "Max"))
+        assert 0 < least <= mean <= most
+        assert 0 <= float(row["50%"]) <= float(row["99%"]) <= float(row["100%"])
+        assert float(row["Requests/s"]) > 0
+    [failure] = read_csv(folder / "out_failures.csv")
+    assert (failure["Method"], failure["Name"]) == ("POST", "every")
+    assert failure["Error"] == "LocustBadStatusCode(code=500)"
+    assert int(failure["Occurrences"]) == failures
+    assert read_csv(folder / "out_exceptions.csv") == []
+    html = (folder / "out.html").read_text()
+    assert "LocustBadStatusCode(code=500)" in html
+    assert re.search(rf'"num_requests":\s*{count}\b', html)
+
+
+def counted(run: Run) -> int:
+    """How many requests the summary on the console tells."""
+    line = re.search(r"^\s*Aggregated\s+(\d+)\s", run.output, re.MULTILINE)
+    assert line is not None, run.output
+    assert "Traceback" not in run.output
+    return int(line[1])
+
+
+def test_headless(users: Users, app: Listener, tmp_path: Path) -> None:
+    write_locustfile(tmp_path, users)
+    run = finish(headless(tmp_path, app, "-u", "4", "-r", "4", "-t", "3s"))
+    assert run.code == 1, run.output  # as there were failures
+    assert counted(run) == 200
+    check_reports(tmp_path, app, 200)
+    module = "locust.contrib.fasthttp" if users is LOCUST else "opscore_fast"
+    assert f"client of {module}" in run.output
+
+
+def test_without_failures(app: Listener, tmp_path: Path) -> None:
+    write_locustfile(tmp_path, OURS, LOCUSTFILE.replace("/every/2", "/ok"))
+    run = finish(headless(tmp_path, app, "-u", "2", "-r", "2", "-t", "2s", "--json"))
+    assert run.code == 0, run.output
+    assert app.counts()["answered"] == 100
+    entries = json.loads(run.output[run.output.index("[\n    {") :].rpartition("]")[0] + "]")
+    assert {entry["name"]: entry["num_requests"] for entry in entries} == {"every": 20, "token": 80}
+    assert read_csv(tmp_path / "out_failures.csv") == []
+
+
+def test_nothing_listens(tmp_path: Path, app: Listener) -> None:
+    """The run is the same as ever, with one line for the failures."""
+    write_locustfile(tmp_path, OURS)
+    port = free_port()
+    options = ("-u", "2", "-r", "2", "-t", "2s", "--host", f"http://127.0.0.1:{port}")
+    run = finish(headless(tmp_path, app, *options))
+    assert run.code == 1, run.output
+    text = f"ConnectionRefused('connection refused by 127.0.0.1:{port}')"
+    errors = {row["Name"]: row["Error"] for row in read_csv(tmp_path / "out_failures.csv")}
+    assert errors == {"every": text, "token": text}
+    assert counted(run) == 100
+
+
+def test_processes(app: Listener, tmp_path: Path) -> None:
+    """Locust's own fork: every process has connections of its own, and all is counted."""
+    write_locustfile(tmp_path, OURS)
+    options = ("-u", "4", "-r", "4", "-t", "3s", "--processes", "2")
+    port = str(free_port())
+    options += ("--master-bind-port", port, "--master-port", port)
+    run = finish(headless(tmp_path, app, *options))
+    assert run.code == 1, run.output
+    assert counted(run) == 200
+    check_reports(tmp_path, app, 200)
+
+
+def test_master_and_workers(app: Listener, tmp_path: Path) -> None:
+    write_locustfile(tmp_path, OURS)
+    port = str(free_port())
+    master = headless(
+        tmp_path,
+        app,
+        *("-u", "4", "-r", "4", "-t", "3s", "--master", "--expect-workers", "2"),
+        *("--master-bind-host", "127.0.0.1", "--master-bind-port", port),
+    )
+    worker = ("-m", "locust", "-f", "locustfile.py", "--worker", "--master-port", port)
+    workers = [python(*worker, cwd=tmp_path) for _ in range(2)]
+    run = finish(master)
+    ended = [finish(process) for process in workers]
+    assert run.code == 1, run.output
+    assert counted(run) == 200
+    check_reports(tmp_path, app, 200)
+    assert all("Traceback" not in worker.output for worker in ended)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_a_signal(app: Listener, tmp_path: Path, number: signal.Signals) -> None:
+    """In the middle of requests: the figures are printed, and the process ends as Locust's does."""
+    text = LOCUSTFILE.replace("/token/{{self.made}}", "/token/x?delay=0.2")
+    write_locustfile(tmp_path, OURS, text)
+    process = headless(tmp_path, app, "-u", "5", "-r", "5")
+    wait_until(lambda: app.counts()["answered"] >= 10, "requests")
+    process.send_signal(number)
+    run = finish(process)
+    assert 10 <= counted(run) <= app.counts()["answered"] <= counted(run) + 5
+    assert run.code == (1 if app.counts()["statuses"].get("500") else 0), run.output
+    wait_until(lambda: app.counts()["open"] == 0)
+
+
+def test_stopped_while_waiting_for_requests(app: Listener, tmp_path: Path) -> None:
+    """A server that never answers can't keep a run from ending."""
+    text = LOCUSTFILE.replace("/token/{{self.made}}", "/token/x?delay=60")
+    write_locustfile(tmp_path, OURS, text)
+    process = headless(tmp_path, app, "-u", "20", "-r", "20", "-t", "2s")
+    wait_until(lambda: app.counts()["requests"] >= 20)
+    run = finish(process, 20)
+    assert run.code == 0, run.output
+    assert counted(run) == 0
+
+
+LISTENER = """
+heard = 0
+
+@events.request.add_listener
+def on_request(**event):
+    global heard
+    heard += 1
+
+@events.quitting.add_listener
+def on_quitting(environment, **kwargs):
+    print("heard", heard, "of", environment.stats.total.num_requests)
+"""
+
+
+def test_listener_in_the_locustfile(app: Listener, tmp_path: Path) -> None:
+    write_locustfile(tmp_path, OURS, LOCUSTFILE + LISTENER)
+    run = finish(headless(tmp_path, app, "-u", "2", "-r", "2", "-t", "2s"))
+    assert "heard 100 of 100" in run.output, run.output
+    check_reports(tmp_path, app, 100)
+
+
+# python -m opscore_fast
+
+
+@pytest.mark.parametrize("place", ["locust", "locust.contrib.fasthttp"])
+def test_untouched_locustfile(app: Listener, tmp_path: Path, place: str) -> None:
+    (tmp_path / "locustfile.py").write_text(UNTOUCHED.format(place=place))
+    options = ("-u", "4", "-r", "4", "-t", "2s")
+    run = finish(headless(tmp_path, app, *options, module="opscore_fast"))
+    assert run.code == 1, run.output
+    assert "client of opscore_fast" in run.output
+    assert "client of locust" not in run.output
+    said = [line for line in run.output.splitlines() if "opscore_fast: " in line]
+    assert len(said) == 1
+    assert "FastHttpUser" in said[0]
+    assert counted(run) == 200
+    check_reports(tmp_path, app, 200)
+
+
+def test_untouched_locustfile_in_processes(app: Listener, tmp_path: Path) -> None:
+    (tmp_path / "locustfile.py").write_text(UNTOUCHED.format(place="locust"))
+    port = str(free_port())
+    options = ("-u", "4", "-r", "4", "-t", "3s", "--processes", "2")
+    options += ("--master-bind-port", port, "--master-port", port)
+    run = finish(headless(tmp_path, app, *options, module="opscore_fast"))
+    assert run.code == 1, run.output
+    assert "client of locust" not in run.output
+    assert counted(run) == 200
+    check_reports(tmp_path, app, 200)
+
+
+def test_locusts_own_arguments(tmp_path: Path) -> None:
+    """Help and version are Locust's; a wrong argument ends as it does with Locust."""
+    for arguments in (["--version"], ["--help"], ["--no-such-option"], ["-f", "nothing.py"]):
+        theirs = finish(python("-m", "locust", *arguments, cwd=tmp_path))
+        ours = finish(python("-m", "opscore_fast", *arguments, cwd=tmp_path))
+        assert ours.code == theirs.code, ours.output
+        assert "Traceback" not in ours.output
