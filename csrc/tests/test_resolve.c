@@ -371,7 +371,7 @@ TEST(failures_say_why_and_are_not_kept)
         {"empty.test.", OPF_EINVAL, "the name has no address"},
         {"broken.test.", OPF_ESYS, NULL},
         {"refused.test.", OPF_ESYS, NULL},
-        {"silent.test.", OPF_LOOKUP_TIMEOUT, "the name servers did not answer in time"},
+        {"silent.test.", OPF_ESYS, "the name servers did not answer in time"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct fixture fix;
@@ -404,7 +404,7 @@ TEST(a_name_server_that_is_not_there_is_a_failure)
     CHECK(set_up(&fix, zone));
     dns_stop(&fix.dns);
     CHECK(look_up(&fix, &question, "four.test."));
-    CHECK(question.status == OPF_ESYS || question.status == OPF_LOOKUP_TIMEOUT);
+    CHECK_EQ_INT(question.status, OPF_ESYS);
     CHECK(question.why != NULL);
     CHECK(tear_down(&fix));
 }

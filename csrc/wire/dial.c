@@ -264,8 +264,6 @@ static void on_lookup_failed(struct opf_dial_state *state, int status, const cha
     int err = status == OPF_ESYS ? socket_shortage() : 0;
     if (status == OPF_ENOMEM)
         finish(state, -1, OPF_FAIL_NOMEM, ENOMEM, NULL);
-    else if (status == OPF_LOOKUP_TIMEOUT)
-        finish(state, -1, OPF_FAIL_RESOLVE_TIMEOUT, 0, why);
     else if (err)
         finish(state, -1, OPF_FAIL_CONNECT, err, NULL);
     else

@@ -25,7 +25,6 @@ typedef struct opf_dial opf_dial;
  *
  * fd < 0: failure is one of
  * - OPF_FAIL_RESOLVE, detail is a constant text;
- * - OPF_FAIL_RESOLVE_TIMEOUT: no name server answered, detail is a constant text;
  * - OPF_FAIL_REFUSED, err is ECONNREFUSED;
  * - OPF_FAIL_CONNECT, err is the errno that tells most: first of all what this machine is short of
  *   (EMFILE, ENFILE, ENOBUFS; EADDRNOTAVAIL: no free port), last of all that it has no such network

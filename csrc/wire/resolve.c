@@ -317,7 +317,7 @@ static int status_of(int ares_status, const char **why)
         return OPF_EINVAL;
     case ARES_ETIMEOUT:
         *why = "the name servers did not answer in time";
-        return OPF_LOOKUP_TIMEOUT;
+        return OPF_ESYS;
     case ARES_ENOMEM:
         *why = "out of memory";
         return OPF_ENOMEM;

@@ -36,13 +36,10 @@ socklen_t opf_addr_to_sockaddr(const opf_addr *addr, uint16_t port, struct socka
 typedef struct opf_resolver opf_resolver;
 typedef struct opf_lookup opf_lookup;
 
-/* A further status of a lookup: no name server gave an answer. */
-enum { OPF_LOOKUP_TIMEOUT = -101 };
-
 /* Called once from opf_loop_poll, with the lookup ended already: status 0 and n > 0 addresses in
  * the order of RFC 6724, valid during the call only; or, with why a constant text, OPF_EINVAL (the
- * name has no address), OPF_LOOKUP_TIMEOUT, OPF_ESYS (the name servers could not be asked, or did
- * not answer the question) or OPF_ENOMEM. May do anything but free the resolver. */
+ * name has no address), OPF_ESYS (the name servers could not be asked, or gave no answer) or
+ * OPF_ENOMEM. May do anything but free the resolver. */
 typedef void opf_lookup_fn(opf_lookup *lookup, int status, const opf_addr *addrs, size_t n,
                            const char *why);
 
