@@ -157,8 +157,8 @@ def targets(results: list[Result]) -> list[Target]:
             memory = result.above_idle("idle") / 1024
             found += at_most(f"{users} HTTPS users: memory", memory, 0.06 * users, "MB")
             found += at_most(f"{users} HTTPS users: CPU per start", result.start_ms, 2, "ms")
-        elif fast:
-            what = f"{case}, {users} users: memory of one, FastHttpUser's"
+        elif case == "idle" and fast:
+            what = f"{users} idle users: memory of each, with FastHttpUser's as the limit"
             limit = fast.above_idle("idle") / users
             found += at_most(what, result.above_idle("idle") / users, round(limit, 1), "KB")
         what = f"{case}: sockets left after the stop"

@@ -68,6 +68,7 @@ def measure(environment: Environment) -> None:
     gevent.sleep(float(os.environ["BENCH_SECONDS"]))
     after = reading(environment)
     figures = {name: after[name] - before[name] for name in before}
+    figures["total"] = after["requests"]
     Path(os.environ["BENCH_RESULT"]).write_text(json.dumps(figures))
     runner.quit()
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from rig import BenchError
 from rig.nginx import ANSWER, LARGE, Nginx
 
 
@@ -67,6 +68,13 @@ class Sample:
     def requests_per_cpu_second(self) -> float:
         """Requests per second of the client's CPU: the rate of a core it had for itself."""
         return self.requests / self.client_cpu
+
+
+def check_count(counted: int, nginx: Nginx, served_before: int) -> None:
+    """BenchError if a peer counted more requests than nginx answered since `served_before`."""
+    served = nginx.served() - served_before - 1
+    if counted > served:
+        raise BenchError(f"{counted} requests were counted, but nginx answered {served}")
 
 
 class Peer(Protocol):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rig import BenchError, locust_run
 
-from peers import Run, Sample, Workload
+from peers import Run, Sample, Workload, check_count
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class LocustUser:
 
     def measure(self, workload: Workload, users: int, run: Run) -> Sample:
         """Requests and CPU over the steady part of one run."""
+        served = run.nginx.served()
         got = locust_run.run(
             "saturated.py",
             self.user,
@@ -39,6 +40,7 @@ class LocustUser:
             warmup=run.warmup,
             server_pid=run.nginx.worker_pid,
         )
+        check_count(got["total"], run.nginx, served)
         if got["requests"] <= 0:
             raise BenchError("not one request was counted")
         content = got["bytes"] / got["requests"]

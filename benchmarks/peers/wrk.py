@@ -10,7 +10,7 @@ from pathlib import Path
 from rig import BenchError, machine, process
 from rig.locust_run import BODY
 
-from peers import Run, Sample, Workload
+from peers import Run, Sample, Workload, check_count
 
 _SCRIPT = Path(__file__).parents[1] / "request.lua"
 
@@ -30,6 +30,7 @@ class Wrk:
         command += ["-s", str(_SCRIPT), run.nginx.url(workload.scheme) + workload.path]
         env = os.environ | {"BENCH_METHOD": workload.method, "BENCH_BODY": json.dumps(BODY)}
         output = run.directory / "wrk.out"
+        served = run.nginx.served()
         started = time.perf_counter()
         server_before = machine.process_cpu(run.nginx.worker_pid)
         with output.open("wb") as log:
@@ -44,6 +45,7 @@ class Wrk:
         if wrk.returncode or not line.startswith("{"):
             raise BenchError(f"wrk failed: {line}")
         got = json.loads(line)
+        check_count(got["requests"], run.nginx, served)
         if got["requests"] <= 0 or got["bytes"] / got["requests"] < workload.content:
             raise BenchError(f"wrk got no whole answers: {line}")
         # The share of the server's core is that of the run, start and end included.

@@ -7,6 +7,7 @@ import socket
 import string
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -57,6 +58,11 @@ class Nginx:
     def url(self, scheme: str) -> str:
         """Base URL for `scheme`, "http" or "https"."""
         return f"{scheme}://127.0.0.1:{self._ports[scheme == 'https']}"
+
+    def served(self) -> int:
+        """Requests that nginx has answered since its start, this one included."""
+        with urllib.request.urlopen(f"{self.url('http')}/served", timeout=10) as answer:
+            return int(answer.read().split(b"\n")[2].split()[2])
 
     def _write_files(self) -> None:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
