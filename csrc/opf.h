@@ -49,7 +49,8 @@ typedef enum opf_failure {
     OPF_FAIL_HEADERS_SIZE,    /* headers over the limit */
     OPF_FAIL_BODY_SIZE,       /* body over the limit, as sent or decoded */
     OPF_FAIL_DECODE, /* the body does not decode by its Content-Encoding; detail names the coding */
-    OPF_FAIL_NOMEM   /* out of memory on our side */
+    OPF_FAIL_NOMEM,  /* out of memory on our side */
+    OPF_FAIL_CANCELLED /* its owner lost interest: opf_exchange_cancel */
 } opf_failure;
 
 /* How far a request had come. */

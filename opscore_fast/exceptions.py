@@ -155,6 +155,10 @@ class TooManyRedirects(RequestError):
 
 
 _DOING = {
+    "queue": "waiting for a connection",
+    "resolve": "resolving the host",
+    "connect": "connecting",
+    "tls": "in the TLS handshake",
     "send": "sending the request",
     "wait": "waiting for the response",
     "body": "receiving the body",
@@ -184,6 +188,7 @@ _FAILURES: tuple[tuple[type[RequestError], str], ...] = (
     (BodyTooLarge, "response body from {server} exceeds {limit} bytes"),
     (DecodeError, "response body from {server} is not valid {detail}"),
     (OutOfMemory, "out of memory for a request to {server}"),
+    (RequestTimeout, "gevent.Timeout on a request to {server} while {doing}"),
 )
 
 
@@ -214,7 +219,7 @@ def from_result(
             host=host,
             connect=connect_timeout,
             network=network_timeout,
-            doing=_DOING.get(PHASES[phase], PHASES[phase]),
+            doing=_DOING.get(PHASES[phase], "done"),
             detail=detail or "unknown reason",
             error=os.strerror(errno),
             limit=limit,

@@ -187,19 +187,26 @@ def _runner_behind(handler: Any) -> Runner | None:
     return runner.cell_contents if runner and isinstance(runner.cell_contents, Runner) else None
 
 
-def attach(event: Any, handler: Any) -> tuple[Collector, Any, RequestStats] | None:
+def attach(
+    event: Any, handler: Any
+) -> tuple[Collector, Any, RequestStats, dict[str, Any], Any] | None:
     """Begin to count in C for an event whose only listener is handler.
 
-    Returns the collector, the environment and its statistics, or None if that can't be done: then
-    every request has to be an event.
+    Returns the collector, the environment, its statistics, the names of locust.stats and its
+    bucket_response_time, which must stay as it is; or None if that can't be done: then every
+    request has to be an event.
     """
     runner = _runner_behind(handler)
     if type(event) is not EventHook or "fire" in vars(event) or runner is None:
         return None
     stats = runner.environment.stats
+    if not _is_pristine():
+        detach(stats)
+        return None
+    names = vars(locust.stats)
     if isinstance(stats, CountedStats):
-        return stats.collector, runner.environment, stats
-    if type(stats) is not RequestStats or not _is_pristine():
+        return stats.collector, runner.environment, stats, names, _bucket_response_time
+    if type(stats) is not RequestStats:
         return None
     fields = stats.__dict__
     stats.__class__ = CountedStats
@@ -212,7 +219,7 @@ def attach(event: Any, handler: Any) -> tuple[Collector, Any, RequestStats] | No
     fields["collector"] = Collector(stats.flush, on_cell)
     fields["total"].__class__ = CountedEntry
     _count_entries(fields["entries"])
-    return stats.collector, runner.environment, stats
+    return stats.collector, runner.environment, stats, names, _bucket_response_time
 
 
 def detach(stats: RequestStats) -> None:

@@ -67,6 +67,8 @@ def redirect(
     try:
         target = urljoin(url, location)
         parts = urlsplit(target)
+        if urlsplit(location).scheme and not urlsplit(location).hostname:
+            return RedirectError("redirect to a URL without a host")
         other = _origin(parts) != _origin(urlsplit(first_url))
     except ValueError:
         return RedirectError("redirect to a URL that can't be parsed")

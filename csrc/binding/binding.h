@@ -15,6 +15,7 @@
 #define NAMES(X)                                                                                   \
     X(allow_redirects)                                                                             \
     X(auth)                                                                                        \
+    X(bucket_response_time)                                                                        \
     X(catch_response)                                                                              \
     X(context)                                                                                     \
     X(data)                                                                                        \
@@ -55,6 +56,7 @@ enum { NAMES(AS_ENUM) METHODS(AS_ENUM) N_NAMES };
     X(loads, "json", "loads")                                                                      \
     X(timedelta, "datetime", "timedelta")                                                          \
     X(blocking_switch_out, "gevent.exceptions", "BlockingSwitchOutError")                          \
+    X(timeout, "gevent.timeout", "Timeout")                                                        \
     X(locust_error, "locust.exception", "LocustError")                                             \
     X(response_error, "locust.exception", "ResponseError")                                         \
     X(catch_response_error, "locust.exception", "CatchResponseError")                              \

@@ -24,6 +24,8 @@ static void forget(Session *self)
     Py_CLEAR(self->collector);
     Py_CLEAR(self->environment);
     Py_CLEAR(self->stats);
+    Py_CLEAR(self->stats_module);
+    Py_CLEAR(self->bucket_function);
 }
 
 /* Takes over what attach() has found out about the one listener: None, or a collector with what it
@@ -43,10 +45,12 @@ static int attach(Session *self, PyObject *handler)
     self->known_handler = handler;
     int ret = 0;
     if (found != Py_None) {
-        PyObject *collector, *environment, *stats;
+        PyObject *collector, *environment, *stats, *module, *function;
         ret = -1;
-        if (PyArg_ParseTuple(found, "O!OO", self->state->collector_type, &collector, &environment,
-                             &stats)) {
+        if (PyArg_ParseTuple(found, "O!OOO!O", self->state->collector_type, &collector,
+                             &environment, &stats, &PyDict_Type, &module, &function)) {
+            self->stats_module = Py_NewRef(module);
+            self->bucket_function = function == Py_None ? NULL : Py_NewRef(function);
             self->collector = (Collector *)Py_NewRef(collector);
             self->environment = Py_NewRef(environment);
             self->stats = Py_NewRef(stats);
@@ -89,6 +93,15 @@ static int find_collector(Session *self, Collector **collector)
     }
     if (!self->collector)
         return 0;
+    if (PyDict_GetItemWithError(self->stats_module,
+                                self->state->names[NAME_bucket_response_time]) !=
+        self->bucket_function) {
+        /* somebody has replaced what C does in its place */
+        if (PyErr_Occurred() || detach(self) != 0 || attach(self, handler) != 0)
+            return -1;
+        *collector = self->collector;
+        return 0;
+    }
     PyObject *stats = PyObject_GetAttr(self->environment, self->state->names[NAME_stats]);
     if (!stats)
         return -1;
@@ -130,16 +143,6 @@ static int set(PyObject *dict, PyObject *key, PyObject *value)
     return ret;
 }
 
-static PyObject *built_url(Session *self, Response *response)
-{
-    const char *path = PyUnicode_AsUTF8(response->path);
-    if (!path)
-        return NULL;
-    if (PyOS_strnicmp(path, "http://", 7) == 0 || PyOS_strnicmp(path, "https://", 8) == 0)
-        return Py_NewRef(response->path);
-    return PyUnicode_Concat(self->base_url, response->path);
-}
-
 PyObject *Session_meta(Session *self, Response *response, PyObject *exception)
 {
     PyObject *const *names = self->state->names;
@@ -152,7 +155,7 @@ PyObject *Session_meta(Session *self, Response *response, PyObject *exception)
         set(meta, names[NAME_response], Py_NewRef(response)) != 0 ||
         set(meta, names[NAME_exception], Py_NewRef(exception ? exception : Py_None)) != 0 ||
         set(meta, names[NAME_start_time], PyFloat_FromDouble(response->start_time)) != 0 ||
-        set(meta, names[NAME_url], built_url(self, response)) != 0 ||
+        set(meta, names[NAME_url], Session_build_url(self, response->path)) != 0 ||
         set(meta, names[NAME_response_length], PyLong_FromSize_t(Response_length(response))) != 0 ||
         set(meta, names[NAME_response_time],
             PyFloat_FromDouble((double)response->elapsed_ns / 1e6)) != 0) {

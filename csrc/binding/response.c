@@ -96,7 +96,7 @@ PyObject *Response_get_url(Response *self)
 {
     if (self->url)
         return Py_NewRef(self->url);
-    return PyUnicode_Concat(self->session->base_url, self->path);
+    return Session_build_url(self->session, self->path);
 }
 
 static PyObject *get_url(Response *self, void *Py_UNUSED(closure))

@@ -460,6 +460,16 @@ static bool is_absolute(const char *path)
     return PyOS_strnicmp(path, "http://", 7) == 0 || PyOS_strnicmp(path, "https://", 8) == 0;
 }
 
+PyObject *Session_build_url(Session *self, PyObject *path)
+{
+    const char *text = PyUnicode_AsUTF8(path);
+    if (!text)
+        return NULL;
+    if (is_absolute(text) || !PyUnicode_Check(self->base_url))
+        return Py_NewRef(path);
+    return PyUnicode_Concat(self->base_url, path);
+}
+
 /* True for a URL of another scheme, which no base URL may stand before. */
 static bool is_foreign(const char *path)
 {
@@ -481,6 +491,14 @@ static bool has_control(const char *data, size_t len)
         if ((unsigned char)data[i] < 0x20 || data[i] == 0x7f)
             return true;
     return false;
+}
+
+/* A '?' with nothing behind it is not sent, as by FastHttpSession. */
+static void drop_empty_query(opf_url *url)
+{
+    const char *mark = url->target_len ? memchr(url->target, '?', url->target_len) : NULL;
+    if (mark && mark == url->target + url->target_len - 1)
+        url->target_len--;
 }
 
 /* Takes a whole URL apart, having percent-encoded what needs it. Takes over the reference to text.
@@ -514,6 +532,7 @@ static int parse_url(Session *self, PyObject *text, Url *url)
     }
     if (opf_url_parse(data, len, &url->parsed, &why) != 0)
         return url_error(why, url->text);
+    drop_empty_query(&url->parsed);
     return 0;
 }
 
@@ -530,12 +549,12 @@ static bool plain_path(Session *self, PyObject *path, Url *url)
     url->parsed = self->base;
     url->parsed.target = data;
     url->parsed.target_len = (uint32_t)len;
+    drop_empty_query(&url->parsed);
     return true;
 }
 
-/* Finds the URL of the call. whole is set to it as a str (owned) unless it is just base and path.
- */
-static int make_url(Session *self, const Call *call, Url *url, PyObject **whole)
+/* Finds the URL of the call. */
+static int make_url(Session *self, const Call *call, Url *url)
 {
     PyObject *text;
     if (call->url) {
@@ -549,7 +568,9 @@ static int make_url(Session *self, const Call *call, Url *url, PyObject **whole)
         bool absolute = is_absolute(path);
         if (!absolute && is_foreign(path))
             return url_error("URL has a scheme other than http and https", call->path);
-        text = absolute ? Py_NewRef(call->path) : PyUnicode_Concat(self->base_url, call->path);
+        if (!absolute && !PyUnicode_Check(self->base_url))
+            return url_error("URL has no host, and the session has no base URL", call->path);
+        text = Session_build_url(self, call->path);
         if (!text)
             return -1;
         if (call->params) {
@@ -559,10 +580,7 @@ static int make_url(Session *self, const Call *call, Url *url, PyObject **whole)
             if (!text)
                 return -1;
         }
-        if (!absolute && !call->params)
-            return parse_url(self, text, url);
     }
-    *whole = Py_NewRef(text);
     return parse_url(self, text, url);
 }
 
@@ -629,9 +647,11 @@ static int make_headers(Session *self, Call *call, Headers *headers, Body *body,
     if (!headers->has_accept_encoding &&
         PUT_HEADER(headers, "Accept-Encoding", "gzip, deflate, br") != 0)
         return -1;
-    if (body->is_json &&
-        ((!own_type && PUT_HEADER(headers, "Content-Type", "application/json") != 0) ||
-         (!headers->has_accept && PUT_HEADER(headers, "Accept", "application/json") != 0)))
+    bool asks_json = body->is_json || (call->no_body && call->json && !call->data);
+    if ((body->is_json && !own_type &&
+         PUT_HEADER(headers, "Content-Type", "application/json") != 0) ||
+        (asks_json && !headers->has_accept &&
+         PUT_HEADER(headers, "Accept", "application/json") != 0))
         return -1;
     if (!body->is_json && body->content_type && !any_type &&
         put_header(headers, "Content-Type", 12, body->content_type, strlen(body->content_type),
@@ -652,13 +672,12 @@ static int submit(Session *self, Call *call, Response *response)
     Headers headers;
     Body body = {0};
     Url url = {0};
-    PyObject *keep = NULL, *whole = NULL, *method = NULL;
+    PyObject *keep = NULL, *method = NULL;
     int ret = -1;
-    if (make_url(self, call, &url, &whole) != 0 ||
-        make_headers(self, call, &headers, &body, &keep) != 0)
+    if (make_url(self, call, &url) != 0 || make_headers(self, call, &headers, &body, &keep) != 0)
         goto out;
-    if (whole)
-        Py_XSETREF(response->url, Py_NewRef(whole));
+    if (call->url)
+        Py_XSETREF(response->url, Py_NewRef(call->url));
     if (self->cookiejar) {
         PyObject *text = Response_get_url(response);
         int put = text ? put_cookies(self, text, &headers, &keep) : -1;
@@ -690,7 +709,6 @@ out:
     Url_fini(&url);
     Body_fini(&body);
     Py_XDECREF(keep);
-    Py_XDECREF(whole);
     Py_XDECREF(method);
     return ret;
 }
@@ -734,6 +752,10 @@ static int next_hop(Session *self, Call *call, Response *response, int hops)
     PyObject *location = Response_header(response, "location");
     if (!location)
         return PyErr_Occurred() ? -1 : 0;
+    if (!PyUnicode_GET_LENGTH(location)) {
+        Py_DECREF(location);
+        return 0;
+    }
     PyObject *url = Response_get_url(response), *next = NULL;
     PyObject *helper;
     int ret = -1;
@@ -876,11 +898,30 @@ static Response *new_response(Session *self, const Call *call)
     return response;
 }
 
+/* Waits for the response. A gevent.Timeout that strikes meanwhile makes a failed request, as with
+ * FastHttpSession; any other exception goes on. */
+static int await(Session *self, Response *response)
+{
+    if (Engine_wait(self->engine, response) == 0)
+        return 0;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *timeout = state_helper(self->state, HELPER_timeout);
+    if (timeout && PyErr_GivenExceptionMatches(type, timeout)) {
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+        return 0; /* the exchange is cancelled, which its result tells */
+    }
+    PyErr_Restore(type, value, traceback);
+    return -1;
+}
+
 static int exchange(Session *self, Call *call, Response *response)
 {
     uint64_t start = 0;
     for (int hops = 0;; hops++) {
-        if (submit(self, call, response) != 0 || Engine_wait(self->engine, response) != 0)
+        if (submit(self, call, response) != 0 || await(self, response) != 0)
             return -1;
         const opf_result *result = opf_exchange_result(response->exchange);
         if (!hops)
@@ -1183,6 +1224,8 @@ static int Session_traverse(Session *self, visitproc visit, void *arg)
     Py_VISIT(self->collector);
     Py_VISIT(self->environment);
     Py_VISIT(self->stats);
+    Py_VISIT(self->stats_module);
+    Py_VISIT(self->bucket_function);
     return 0;
 }
 
@@ -1196,6 +1239,8 @@ static int Session_clear(Session *self)
     Py_CLEAR(self->collector);
     Py_CLEAR(self->environment);
     Py_CLEAR(self->stats);
+    Py_CLEAR(self->stats_module);
+    Py_CLEAR(self->bucket_function);
     return 0;
 }
 

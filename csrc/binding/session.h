@@ -40,7 +40,13 @@ typedef struct Session {
     Collector *collector;
     PyObject *environment; /* whose stats the collector fills */
     PyObject *stats;
+    PyObject *stats_module;    /* the dict of locust.stats, where users may replace: */
+    PyObject *bucket_function; /* bucket_response_time; NULL: this Locust has none */
 } Session;
+
+/* The path behind the base URL, or the path itself if it is a whole URL
+ * (FastHttpSession._build_url): a new reference, or NULL with an exception. */
+PyObject *Session_build_url(Session *self, PyObject *path);
 
 /* Reports the response's request to Locust, as a failure unless exception is NULL. Returns 0, or -1
  * with an exception that a listener has thrown. */

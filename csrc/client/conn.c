@@ -7,9 +7,9 @@
 #include "base/mem.h"
 #include "client/engine.h"
 
-/* A kept connection of which nothing has been heard for longer than this is looked at before it is
- * used. Within it a poll has just told that the server had not closed, and the look costs a system
- * call for each request of a busy user. */
+/* A kept connection that was idle for longer than this is looked at before it is used: think times
+ * come close to servers' keep-alive times, and a request sent in that moment is lost. Within it the
+ * look would cost a busy user a system call for each request. */
 #define LOOK_AFTER_NS OPF_NS_PER_MS
 
 /* How often one connection may receive in a row while others wait. */
@@ -109,6 +109,8 @@ static void finish(opf_conn *conn, opf_failure failure, int err, const char *det
     bool keep = failure == OPF_FAIL_NONE && can_go_on(conn, exchange);
     note_end(conn, exchange, failure == OPF_FAIL_NONE);
     exchange->result.bytes_received = conn->h1.head_bytes + conn->h1.body_bytes;
+    if (conn->h1.headers_done)
+        exchange->result.phase = OPF_PHASE_BODY; /* finishing well makes it DONE */
     detach(conn);
     if (keep) {
         conn->state = OPF_CONN_IDLE;
@@ -220,8 +222,7 @@ void opf_conn_start(opf_conn *conn, opf_exchange *exchange, uint64_t now)
 
 bool opf_conn_usable(opf_conn *conn, uint64_t *now)
 {
-    uint64_t surveyed = engine_of(conn)->surveyed;
-    if (*now - (surveyed > conn->idle_since ? surveyed : conn->idle_since) < LOOK_AFTER_NS)
+    if (*now - conn->idle_since < LOOK_AFTER_NS)
         return true;
     bool usable = conn->stream.ops->idle(&conn->stream);
     *now = opf_clock_mono();
@@ -279,8 +280,6 @@ static bool receive_once(opf_conn *conn)
         finish(conn, conn->h1.failure, 0, conn->h1.detail);
         return false;
     }
-    if (conn->h1.headers_done)
-        conn->exchange->result.phase = OPF_PHASE_BODY;
     return (size_t)n == size || conn->stream.ops->pending(&conn->stream);
 }
 

@@ -63,10 +63,7 @@ int opf_engine_poll(opf_engine *engine, int timeout_ms)
         return OPF_ESYS;
     engine->polling = true;
     engine->now = opf_stampclock_sample(&engine->stamps);
-    uint64_t began = engine->now;
     int done = opf_loop_dispatch(engine->loop);
-    if (opf_loop_is_clear(engine->loop))
-        engine->surveyed = began;
     done += opf_exchange_report(engine);
     engine->polling = false;
     return done;

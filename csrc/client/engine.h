@@ -23,9 +23,7 @@ struct opf_engine {
     opf_loop *loop;
     opf_resolver *resolver;
     opf_stampclock stamps;
-    uint64_t now; /* monotonic ns, as of the poll under way or of the last send */
-    uint64_t
-        surveyed; /* when all connections were last known to be as the engine takes them to be */
+    uint64_t now;      /* monotonic ns, as of the poll under way or of the last send */
     opf_list finished; /* exchanges whose done is due, by their link */
     opf_list spare;    /* exchanges to use again, by their link */
     uint32_t n_spare;

@@ -101,6 +101,7 @@ int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_reques
 
 void opf_exchange_cancel(opf_exchange *exchange)
 {
+    opf_result *result = &exchange->result;
     switch (exchange->state) {
     case OPF_EXCHANGE_ACTIVE:
         opf_conn_abandon(exchange->conn);
@@ -115,6 +116,10 @@ void opf_exchange_cancel(opf_exchange *exchange)
     }
     exchange->conn = NULL;
     exchange->state = OPF_EXCHANGE_IDLE;
+    result->failure = OPF_FAIL_CANCELLED;
+    result->end_ns = result->seen_ns = opf_clock_mono();
+    if (!result->start_ns)
+        result->start_ns = result->end_ns;
 }
 
 opf_failure opf_exchange_decode(opf_exchange *exchange, size_t max_body, const char **detail)

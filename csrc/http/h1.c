@@ -182,10 +182,21 @@ static int no_memory(opf_h1 *h1)
     return fail(h1, OPF_FAIL_NOMEM, NULL);
 }
 
+/* Whether len more bytes of names and values are over the limit. */
+static bool is_over(opf_h1 *h1, size_t len)
+{
+    if (len <= h1->max_headers && h1->message->head.len <= h1->max_headers - len)
+        return false;
+    fail(h1, OPF_FAIL_HEADERS_SIZE, NULL);
+    return true;
+}
+
 static int on_header_field(llhttp_t *llhttp, const char *at, size_t len)
 {
     opf_h1 *h1 = llhttp->data;
     opf_message *message = h1->message;
+    if (is_over(h1, len))
+        return HPE_USER;
     if (h1->in_value || !(message->n_fields + message->n_trailers)) {
         if (opf_message_add_field(message, h1->headers_done) != 0)
             return no_memory(h1);
@@ -198,6 +209,8 @@ static int on_header_value(llhttp_t *llhttp, const char *at, size_t len)
 {
     opf_h1 *h1 = llhttp->data;
     h1->in_value = true;
+    if (is_over(h1, len))
+        return HPE_USER;
     return opf_message_add_value(h1->message, at, len) == 0 ? 0 : no_memory(h1);
 }
 
@@ -344,8 +357,7 @@ static void check_limits(opf_h1 *h1, size_t took, bool in_head)
         h1->head_bytes += took;
     else
         h1->body_bytes += took;
-    if ((!h1->headers_done && h1->head_bytes > h1->max_headers) ||
-        h1->message->head.len > h1->max_headers)
+    if (!h1->headers_done && h1->head_bytes > h1->max_headers)
         fail(h1, OPF_FAIL_HEADERS_SIZE, NULL);
     if (h1->body_bytes / 8 > h1->max_body + h1->max_headers)
         fail(h1, OPF_FAIL_BODY_SIZE, NULL);

@@ -17,7 +17,6 @@
 struct opf_loop {
     int epoll_fd;
     bool forked;
-    bool clear;            /* the last dispatch left nothing over */
     opf_watch timer_watch; /* a timerfd, armed no later than the first timer */
     opf_watch wake_watch;  /* an eventfd */
     uint64_t armed;        /* when the timerfd fires, monotonic ns; UINT64_MAX: it doesn't */
@@ -294,16 +293,10 @@ int opf_loop_dispatch(opf_loop *loop)
         watch->ready(watch, event->events);
         done++;
     }
-    loop->clear = loop->batch_n < BATCH && loop->batch_at == loop->batch_n;
     loop->batch_n = 0;
     done += fire_due(loop);
     arm(loop);
     return done;
-}
-
-bool opf_loop_is_clear(const opf_loop *loop)
-{
-    return loop->clear;
 }
 
 int opf_loop_poll(opf_loop *loop, int timeout_ms)

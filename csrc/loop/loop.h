@@ -60,10 +60,6 @@ int opf_loop_wait(opf_loop *loop, int timeout_ms);
  * found again by the next wait. Returns the number of callbacks made. */
 int opf_loop_dispatch(opf_loop *loop);
 
-/* True when the last dispatch left nothing over: whatever had happened before its wait returned has
- * been told. */
-bool opf_loop_is_clear(const opf_loop *loop);
-
 /* Both in one. Returns as opf_loop_dispatch, or OPF_ESYS with errno set. */
 int opf_loop_poll(opf_loop *loop, int timeout_ms);
 
