@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -13,9 +14,11 @@ from gevent.pool import Group, Pool
 from helpers import (
     OURS,
     Users,
+    finish,
     local_environment,
     make_user,
     open_files,
+    python,
     record_events,
     running,
     stalled_port,
@@ -395,3 +398,63 @@ def test_started_again(users: Users, app: Listener) -> None:
             wait_until(lambda: app.counts()["open"] == 0, "the connections to be closed")
             assert 0 <= app.counts()["requests"] - environment.stats.total.num_requests <= 5
             assert environment.stats.total.num_failures == 0
+
+
+# Threads and processes
+
+
+def test_users_in_another_thread(users: Users, app: Listener, environment: Environment) -> None:
+    """Each thread has a hub of its own, and users of its own."""
+    client = make_user(users, app.url, environment).client
+    assert client.get("/token/here").text == "here"
+
+    def there() -> str:
+        text: str = make_user(users, app.url, environment).client.get("/token/there").text
+        return text
+
+    pool = gevent.get_hub().threadpool
+    assert [pool.apply(there) for _ in range(3)] == ["there"] * 3
+    check_goes_on(client, app)
+
+
+def test_session_of_another_thread(app: Listener, environment: Environment) -> None:
+    client = make_user(OURS, app.url, environment).client
+    assert client.get("/ok").text == "ok"
+    with pytest.raises(RuntimeError, match="another thread"):
+        gevent.get_hub().threadpool.apply(client.get, ("/ok",))
+    check_goes_on(client, app)
+    assert app.counts()["connections"] == 1
+
+
+FORK = """
+import locust, os, sys, gevent
+from locust.env import Environment
+from opscore_fast import FastHttpSession
+
+def session():
+    return FastHttpSession(sys.argv[1], Environment().events.request, None)
+
+client = session()
+assert client.get("/token/before").text == "before"
+child = gevent.os.fork()
+if child == 0:
+    try:
+        print("old:", client.get("/token/wrong"), flush=True)
+    except RuntimeError as error:
+        print("old:", error, flush=True)
+    print("new:", session().get("/token/child").text, flush=True)
+    os._exit(0)
+gevent.os.waitpid(child, 0)
+print("parent:", client.get("/token/parent").text)
+"""
+
+
+def test_fork(app: Listener, tmp_path: Path) -> None:
+    """A session from before a fork stays its parent's; the child makes one of its own."""
+    run = finish(python("-c", FORK, app.url, cwd=tmp_path))
+    assert run.code == 0, run.output
+    old, new, parent = run.output.splitlines()
+    assert "fork" in old
+    assert (new, parent) == ("new: child", "parent: parent")
+    assert "GET /token/wrong" not in app.counts()["targets"]
+    assert app.counts()["connections"] == 2

@@ -439,6 +439,7 @@ def headers_of_every_kind(t: Subject) -> Any:
             {"X-Number": 5, "X-Empty": ""},
             {"X-Latin": "é"},
             {"X-List": ["a", "b"]},
+            [("X-Pair", "1"), ("X-Other", "2")],
             {"Accept-Encoding": "identity"},
             {"accept-encoding": "gzip"},
             {"Host": "elsewhere.example"},
@@ -944,6 +945,13 @@ def connection_closed_by_the_server(t: Subject) -> Any:
 def connections_by_origin(t: Subject) -> Any:
     urls = [f"{t.other.url}/ok", "/ok", f"http://localhost:{t.app.port}/ok"] * 2
     return [t.client.get(url) for url in urls]
+
+
+@scenario()
+def connections_closed_by_hand(t: Subject) -> Any:
+    t.client.get("/ok")
+    t.client.client.clientpool.close()
+    return t.client.get("/ok")
 
 
 @scenario(same_texts=False)

@@ -263,6 +263,21 @@ def test_names_of_every_kind(users: Users, app: Listener, environment: Environme
     assert set(environment.stats.entries) == keys
 
 
+def test_thousands_of_names(users: Users, app: Listener, environment: Environment) -> None:
+    client = make_user(users, app.url, environment).client
+    for i in range(3000):
+        client.get("/ok", name=f"number {i % 2000}")
+    entries = environment.stats.entries
+    assert len(entries) == 2000
+    assert [entries[f"number {i}", "GET"].num_requests for i in (0, 999, 1000, 1999)] == [
+        2,
+        2,
+        1,
+        1,
+    ]
+    assert environment.stats.total.num_requests == 3000
+
+
 # Reset, clear, serialize
 
 

@@ -181,6 +181,34 @@ def test_session_options(users: Users, app: Listener, environment: Environment) 
     assert client.get("/redirect/2").error is not None
 
 
+def test_session_subclassed(users: Users, app: Listener, environment: Environment) -> None:
+    """All methods go by `request`, which a locustfile may override."""
+    asked = []
+
+    class OwnSession(users.session):  # type: ignore[misc, name-defined]
+        def request(self, method: str, url: str, **arguments: Any) -> Any:
+            asked.append((method, url, sorted(arguments)))
+            headers = {**(arguments.pop("headers", None) or {}), "X-Own": "1"}
+            return super().request(method, url, headers=headers, **arguments)
+
+    client = OwnSession(app.url, environment.events.request, None)
+    assert dict(client.get("/echo").json()["headers"])["x-own"] == "1"
+    client.post("/ok", "data", name="posted")
+    client.put("/ok", json=[1])
+    with client.patch("/ok", catch_response=True) as response:
+        response.failure("no")
+    assert [call[:2] for call in asked] == [
+        ("GET", "/echo"),
+        ("POST", "/ok"),
+        ("PUT", "/ok"),
+        ("PATCH", "/ok"),
+    ]
+    assert "name" in asked[1][2]
+    assert [dict(seen["headers"]).get("X-Own") for seen in app.requests()] == ["1"] * 4
+    assert environment.stats.get("posted", "POST").num_requests == 1
+    assert environment.stats.total.num_failures == 1
+
+
 def test_ipv6(users: Users, listen: Listen, environment: Environment) -> None:
     try:
         port = listen(host="::1").port
