@@ -36,7 +36,16 @@ def engine() -> Engine:
     compiler = buildtools.c_compiler()
     libraries = buildtools.libraries()
     common = [*buildtools.STANDARD, *buildtools.optimisation(SANITIZE)]
-    flags = [*common, *buildtools.WARNINGS, "-Werror", "-I", "csrc", "-I", "csrc/tests"]
+    flags = [
+        *common,
+        "-DOPF_FAULTS",
+        *buildtools.WARNINGS,
+        "-Werror",
+        "-I",
+        "csrc",
+        "-I",
+        "csrc/tests",
+    ]
     flags += libraries.compile
     shared = [path.relative_to(ROOT) for path in C_TESTS.glob("*.c") if path.stem not in PROGRAMS]
     objects = buildtools.compile_objects(

@@ -360,6 +360,8 @@ int opf_conn_dial(opf_origin *origin, opf_exchange *exchange)
     opf_list_push_back(&origin->busy, &conn->link);
     origin->n_conns++;
     engine->totals.connections++;
+    if (engine->totals.connections > engine->most_connections)
+        engine->most_connections = engine->totals.connections;
     engine->totals.connects++;
     uint64_t now = opf_clock_mono();
     attach(conn, exchange, now);

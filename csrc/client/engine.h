@@ -32,6 +32,7 @@ struct opf_engine {
     const opf_sink *sink;
     opf_tls_context *tls[OPF_TLS_CONTEXTS];
     opf_engine_totals totals;
+    uint64_t most_connections; /* open at a time, since memory was last given back */
     uint8_t recv[OPF_RECV_SIZE];
 };
 

@@ -1,5 +1,7 @@
 #include "client/pool.h"
 
+#include <malloc.h>
+
 #include "base/mem.h"
 #include "client/conn.h"
 
@@ -93,6 +95,20 @@ static void origin_free(opf_origin *origin)
     opf_mem_free(origin);
 }
 
+/* So many connections at a time make their memory worth giving back to the system when the last one
+ * is gone: the allocator keeps what lies between blocks that are still in use. */
+#define MANY_CONNECTIONS 64
+
+static void give_back(opf_engine *engine)
+{
+    if (engine->totals.connections || engine->most_connections < MANY_CONNECTIONS || engine->forked)
+        return;
+    engine->most_connections = 0;
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 void opf_pool_free(opf_pool *pool)
 {
     if (!pool)
@@ -100,6 +116,7 @@ void opf_pool_free(opf_pool *pool)
     while (!opf_list_empty(&pool->origins))
         origin_free(OPF_CONTAINER(pool->origins.next, opf_origin, link));
     opf_tls_context_release(pool->tls);
+    give_back(pool->engine);
     opf_mem_free((char *)(uintptr_t)pool->options.ca_file);
     opf_mem_free((char *)(uintptr_t)pool->options.ca_dir);
     opf_mem_free(pool);

@@ -238,9 +238,15 @@ static const struct coding *find_coding(const char *name, size_t len)
     return NULL;
 }
 
-bool opf_decode_known(const char *coding, size_t len) { return find_coding(coding, len) != NULL; }
+bool opf_decode_known(const char *coding, size_t len)
+{
+    return find_coding(coding, len) != NULL;
+}
 
-static bool is_blank(char c) { return c == ' ' || c == '\t'; }
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
 
 /* Reads a Content-Encoding value. Returns the number of codings to undo, or OPF_DECODE_UNKNOWN
  * negated. */

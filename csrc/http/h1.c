@@ -88,7 +88,9 @@ static void put_host(opf_buf *out, const opf_url *url)
     PUT(out, "Host: ");
     if (url->ip6)
         PUT(out, "[");
-    put(out, url->host, url->host_len);
+    /* a scope means nothing to the server (RFC 6874, 4) */
+    const char *scope = url->ip6 ? memchr(url->host, '%', url->host_len) : NULL;
+    put(out, url->host, scope ? (size_t)(scope - url->host) : url->host_len);
     if (url->ip6)
         PUT(out, "]");
     if (url->port_given) {

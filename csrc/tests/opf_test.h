@@ -120,6 +120,9 @@ static int opf_test_run(int argc, char **argv)
 }
 
 #define OPF_TEST_MAIN                                                                              \
-    int main(int argc, char **argv) { return opf_test_run(argc, argv); }
+    int main(int argc, char **argv)                                                                \
+    {                                                                                              \
+        return opf_test_run(argc, argv);                                                           \
+    }
 
 #endif
