@@ -30,15 +30,19 @@ static const opf_pool_options *options_of(const opf_conn *conn)
 
 /* Deadlines */
 
+/* Has the timer fire no later than at. It is set for as long as the connection lives, so that this
+ * can't fail. */
+static void fire_by(opf_conn *conn, uint64_t at)
+{
+    if (conn->timer.at > at)
+        opf_loop_timer_set(engine_of(conn)->loop, &conn->timer, at);
+}
+
 static void set_deadline(opf_conn *conn, uint64_t now, uint64_t timeout)
 {
-    if (!timeout) {
-        conn->deadline = 0;
-        return;
-    }
-    conn->deadline = now + timeout;
-    if (!opf_timer_is_set(&conn->timer) || conn->timer.at > conn->deadline)
-        opf_loop_timer_set(engine_of(conn)->loop, &conn->timer, conn->deadline);
+    conn->deadline = timeout ? now + timeout : 0;
+    if (timeout)
+        fire_by(conn, conn->deadline);
 }
 
 /* The end of an exchange */
@@ -95,10 +99,11 @@ static void note_end(opf_conn *conn, opf_exchange *exchange, bool stamped)
 }
 
 /* Whether the connection can carry another request after the one that just ended well. */
-static bool can_go_on(const opf_conn *conn, const opf_exchange *exchange)
+static bool can_go_on(opf_conn *conn, const opf_exchange *exchange)
 {
     return conn->h1.keep_alive && !exchange->closes && !conn->half_closed && !conn->send_err &&
-           conn->sent == exchange->out.len + exchange->body_len;
+           conn->sent == exchange->out.len + exchange->body_len &&
+           (!conn->stream.ops->pending(&conn->stream) || conn->stream.ops->idle(&conn->stream));
 }
 
 static void finish(opf_conn *conn, opf_failure failure, int err, const char *detail)
@@ -106,8 +111,8 @@ static void finish(opf_conn *conn, opf_failure failure, int err, const char *det
     opf_exchange *exchange = conn->exchange;
     opf_engine *engine = engine_of(conn);
     opf_origin *origin = conn->origin;
-    bool keep = failure == OPF_FAIL_NONE && can_go_on(conn, exchange);
     note_end(conn, exchange, failure == OPF_FAIL_NONE);
+    bool keep = failure == OPF_FAIL_NONE && can_go_on(conn, exchange);
     exchange->result.bytes_received = conn->h1.head_bytes + conn->h1.body_bytes;
     if (conn->h1.headers_done)
         exchange->result.phase = OPF_PHASE_BODY; /* finishing well makes it DONE */
@@ -174,11 +179,11 @@ static void send_some(opf_conn *conn)
             watch_for(conn, RECEIVING | (sent == OPF_IO_WRITE ? (uint32_t)EPOLLOUT : 0));
             return;
         }
-        if (conn->stream.failure != OPF_FAIL_RESET) {
+        if (sent != OPF_IO_EOF && conn->stream.failure != OPF_FAIL_RESET) {
             finish_broken(conn);
             return;
         }
-        conn->send_err = conn->stream.err;
+        conn->send_err = sent == OPF_IO_EOF ? EPIPE : conn->stream.err;
         break;
     }
     if (!conn->send_err)
@@ -194,6 +199,7 @@ static void begin(opf_conn *conn, uint64_t now)
     conn->state = OPF_CONN_BUSY;
     conn->sent = 0;
     conn->send_err = 0;
+    conn->unread = false;
     opf_h1_begin(&conn->h1, &exchange->message, exchange->head_request, options->max_headers,
                  options->max_body);
     set_deadline(conn, now, options->network_timeout_ns);
@@ -283,18 +289,28 @@ static bool receive_once(opf_conn *conn)
     return (size_t)n == size || conn->stream.ops->pending(&conn->stream);
 }
 
+/* Has the timer go on with bytes that the stream holds already: epoll tells only of the socket's.
+ */
+static void read_on(opf_conn *conn)
+{
+    if (!conn->stream.ops->pending(&conn->stream))
+        return;
+    conn->unread = true;
+    fire_by(conn, 0);
+}
+
 static void receive(opf_conn *conn)
 {
     opf_engine *engine = engine_of(conn);
     opf_exchange *exchange = conn->exchange;
-    for (int i = 0; i < RECEIVES_MAX; i++) {
-        if (!receive_once(conn)) {
-            if (exchange->conn != conn) /* finished, and the connection maybe freed */
-                return;
-            break;
-        }
-    }
+    int i = 0;
+    while (i < RECEIVES_MAX && receive_once(conn))
+        i++;
+    if (exchange->conn != conn) /* finished, and the connection maybe freed */
+        return;
     set_deadline(conn, engine->now, options_of(conn)->network_timeout_ns);
+    if (i == RECEIVES_MAX)
+        read_on(conn);
 }
 
 /* Connecting */
@@ -307,8 +323,11 @@ static void handshake(opf_conn *conn)
     } else if (ret == OPF_IO_WRITE) {
         watch_for(conn, EPOLLOUT);
     } else if (ret == 0) {
+        opf_exchange *exchange = conn->exchange;
         engine_of(conn)->totals.handshakes++;
         begin(conn, opf_clock_mono());
+        if (exchange->conn == conn)
+            read_on(conn); /* a server may have answered already */
     } else if (ret == OPF_IO_EOF) {
         finish(conn, OPF_FAIL_TLS, 0, "the server closed the connection during the handshake");
     } else {
@@ -357,6 +376,10 @@ int opf_conn_dial(opf_origin *origin, opf_exchange *exchange)
     opf_watch_init(&conn->watch, on_ready);
     opf_timer_init(&conn->timer, on_timer);
     opf_stream_init(&conn->stream);
+    if (opf_loop_timer_set(engine->loop, &conn->timer, UINT64_MAX) != 0) {
+        opf_mem_free(conn);
+        return OPF_ENOMEM;
+    }
     opf_list_push_back(&origin->busy, &conn->link);
     origin->n_conns++;
     engine->totals.connections++;
@@ -397,14 +420,19 @@ static opf_failure timeout_failure(opf_conn *conn)
 static void on_timer(opf_timer *timer)
 {
     opf_conn *conn = OPF_CONTAINER(timer, opf_conn, timer);
-    if (!conn->exchange || !conn->deadline)
-        return;
-    uint64_t now = opf_clock_mono();
-    if (now < conn->deadline) {
-        opf_loop_timer_set(engine_of(conn)->loop, &conn->timer, conn->deadline);
+    /* its place in the loop is still free: kept now, it can't be missing later */
+    opf_loop_timer_set(engine_of(conn)->loop, timer, UINT64_MAX);
+    if (conn->exchange && conn->unread) {
+        conn->unread = false;
+        receive(conn);
         return;
     }
-    finish(conn, timeout_failure(conn), ETIMEDOUT, NULL);
+    if (!conn->exchange || !conn->deadline)
+        return;
+    if (opf_clock_mono() < conn->deadline)
+        fire_by(conn, conn->deadline);
+    else
+        finish(conn, timeout_failure(conn), ETIMEDOUT, NULL);
 }
 
 static void on_busy(opf_conn *conn, uint32_t events)

@@ -33,6 +33,7 @@ struct opf_conn {
     opf_h1 h1;
     opf_conn_state state;
     bool half_closed;    /* the server has ended its side: nothing more can be asked of it */
+    bool unread;         /* the stream holds bytes already: the timer goes on with them */
     int send_err;        /* errno of a send that failed: maybe an answer came all the same */
     size_t sent;         /* bytes of the request that are written */
     uint64_t idle_since; /* monotonic ns */

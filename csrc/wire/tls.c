@@ -290,13 +290,13 @@ static bool tls_pending(const opf_stream *stream)
 static bool tls_idle(opf_stream *stream)
 {
     ssize_t seen = opf_socket_peek(stream);
-    if (seen == OPF_IO_READ)
+    if (seen == OPF_IO_READ && !tls_pending(stream))
         return true;
-    if (seen <= 0)
+    if (seen <= 0 && seen != OPF_IO_READ)
         return false;
     /* session tickets may come at any time: records that bring no data are no reason to worry */
     uint8_t byte;
-    return tls_recv(stream, &byte, 1) == OPF_IO_READ;
+    return tls_recv(stream, &byte, 1) == OPF_IO_READ && !tls_pending(stream);
 }
 
 static void side_free(tls_side *side)
