@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from conftest import Listen
 from helpers import (
@@ -447,6 +448,7 @@ def test_closed_while_idle_is_noticed(hostile: Listen, environment: Environment)
     user = make_user(OURS, port.url, environment)
     assert user.client.get("/").text == "fine"
     wait_until(lambda: port.counts()["open"] == 0, "the server to close")
+    gevent.sleep(0.005)  # what happened within the last millisecond may go unnoticed
     assert user.client.get("/").text == "fine"
     assert port.counts()["connections"] == 2
     assert environment.stats.total.num_failures == 0
@@ -477,6 +479,7 @@ def test_reset_while_idle_is_noticed(hostile: Listen, environment: Environment) 
     user = make_user(OURS, port.url, environment)
     assert user.client.get("/").text == "fine"
     wait_until(lambda: port.counts()["open"] == 0, "the server to reset")
+    gevent.sleep(0.005)
     assert user.client.get("/").text == "fine"
     assert environment.stats.total.num_failures == 0
 
@@ -492,6 +495,7 @@ def test_unsolicited_data_is_no_response(
     user = make_user(OURS, port.url, environment)
     assert user.client.get("/").text == "fine"
     wait_until(lambda: port.counts()["marks"])
+    gevent.sleep(0.005)
     assert [user.client.get("/").text for _ in range(3)] == ["fine"] * 3
     assert environment.stats.total.num_failures == 0
 
@@ -512,6 +516,7 @@ def test_unsolicited_data_on_an_idle_connection(
     user = make_user(OURS, port.url, environment)
     assert user.client.get("/").text == "fine"
     wait_until(lambda: port.counts()["marks"])
+    gevent.sleep(0.005)
     assert [user.client.get("/").text for _ in range(3)] == ["fine"] * 3
     assert port.counts()["connections"] == 2
     assert environment.stats.total.num_failures == 0
