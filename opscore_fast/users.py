@@ -6,7 +6,6 @@ import os
 
 from locust.contrib.fasthttp import FastHttpUser as LocustFastHttpUser
 from locust.env import Environment
-from locust.exception import StopTest
 from locust.user import User
 
 from opscore_fast.sessions import FastHttpSession
@@ -33,12 +32,9 @@ class FastHttpUser(LocustFastHttpUser):
     """Limit in bytes on a response's body, as sent and as decoded; 0: 1 GiB."""
 
     def __init__(self, environment: Environment) -> None:
-        User.__init__(self, environment)
         if self.host is None:
-            raise StopTest(
-                "You must specify the base host. Either in the host attribute in the User class,"
-                " or on the command line using the --host option."
-            )
+            super().__init__(environment)  # says so, by the exception of this version of Locust
+        User.__init__(self, environment)
         self.client = FastHttpSession(  # type: ignore[assignment]
             base_url=self.host,
             request_event=self.environment.events.request,

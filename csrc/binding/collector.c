@@ -107,6 +107,10 @@ static Cell *find_cell(Collector *self, PyObject *method, PyObject *name)
 int Collector_record(Collector *self, PyObject *method, PyObject *name, uint64_t ns, size_t length)
 {
     struct timespec now;
+    if (!self->index) {
+        PyErr_SetString(PyExc_RuntimeError, "the Collector is not set up");
+        return -1;
+    }
     clock_gettime(CLOCK_REALTIME, &now);
     if (self->n_dirty && now.tv_sec != self->second) {
         PyObject *flushed = PyObject_CallNoArgs(self->flush);

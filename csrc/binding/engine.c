@@ -149,9 +149,17 @@ static void report_error(Engine *self, State *state)
     Py_XDECREF(traceback);
 }
 
+static PyObject *not_set_up(void)
+{
+    PyErr_SetString(PyExc_RuntimeError, "the Engine is not set up");
+    return NULL;
+}
+
 static PyObject *Engine_dispatch(Engine *self, PyObject *Py_UNUSED(ignored))
 {
     State *state = state_of(Py_TYPE(self));
+    if (!self->watcher)
+        return not_set_up();
     if (self->forked)
         Py_RETURN_NONE;
     if (opf_engine_poll(self->engine, 0) == OPF_ESYS)
@@ -245,6 +253,8 @@ static PyObject *Engine_close(Engine *self, PyObject *Py_UNUSED(ignored))
 static PyObject *Engine_totals(Engine *self, PyObject *Py_UNUSED(ignored))
 {
     opf_engine_totals t;
+    if (!self->engine)
+        return not_set_up();
     opf_engine_get_totals(self->engine, &t);
     return Py_BuildValue(
         "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:n}", "connects", (unsigned long long)t.connects,

@@ -296,15 +296,21 @@ static int put_own_all(Headers *headers, PyObject *given, PyObject **keep)
                 return -1;
         return 0;
     }
-    /* any other mapping: its items, kept for as long as the headers point into them */
-    if (!*keep && !(*keep = PyList_New(0)))
+    /* whatever dict() takes, kept for as long as the headers point into it */
+    PyObject *dict = PyObject_CallOneArg((PyObject *)&PyDict_Type, given);
+    if (!dict) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError))
+            PyErr_Format(PyExc_TypeError, "headers is a dict or a list of pairs, not %R",
+                         Py_TYPE(given));
         return -1;
-    PyObject *dict = PyDict_New();
-    if (!dict)
-        return -1;
-    int ret = PyDict_Update(dict, given) == 0 ? PyList_Append(*keep, dict) : -1;
+    }
+    int ret = -1;
+    if (*keep || (*keep = PyList_New(0)))
+        ret = PyList_Append(*keep, dict);
+    if (ret == 0)
+        ret = put_own_all(headers, dict, keep);
     Py_DECREF(dict);
-    return ret == 0 ? put_own_all(headers, dict, keep) : -1;
+    return ret;
 }
 
 static int put_authorization(Session *self, Call *call, Headers *headers, PyObject **keep)
@@ -853,6 +859,11 @@ static int find_error(Session *self, Response *response)
 
 static int get_ready(Session *self)
 {
+    if (!self->engine_factory) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the session is not set up: call super().__init__() in its class");
+        return -1;
+    }
     if (!self->engine) {
         PyObject *engine = PyObject_CallNoArgs(self->engine_factory);
         if (engine && !PyObject_TypeCheck(engine, self->state->engine_type)) {
@@ -939,7 +950,7 @@ static int exchange(Session *self, Call *call, Response *response)
  * exception. */
 static PyObject *perform(Session *self, Call *call)
 {
-    if (settle(self, call) != 0 || get_ready(self) != 0)
+    if (get_ready(self) != 0 || settle(self, call) != 0)
         return NULL;
     Response *response = new_response(self, call);
     if (!response)
@@ -1118,6 +1129,15 @@ static int keep_path(PyObject *bytes, PyObject **owner, const char **path)
     return 0;
 }
 
+static PyObject *Session_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
+                             PyObject *Py_UNUSED(kwargs))
+{
+    Session *self = (Session *)type->tp_alloc(type, 0);
+    if (self)
+        self->state = state_of(type); /* even a session that is never set up can be called */
+    return (PyObject *)self;
+}
+
 static int Session_init(Session *self, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {"base_url",
@@ -1141,7 +1161,7 @@ static int Session_init(Session *self, PyObject *args, PyObject *kwargs)
     unsigned int concurrency;
     int verify, own_context;
     Py_ssize_t max_headers, max_body;
-    if (self->state) {
+    if (self->engine_factory) {
         PyErr_SetString(PyExc_RuntimeError, "a Session is set up once");
         return -1;
     }
@@ -1151,7 +1171,6 @@ static int Session_init(Session *self, PyObject *args, PyObject *kwargs)
                                      &self->max_redirects, &verify, &ca_file, &ca_dir, &max_headers,
                                      &max_body, &own_context))
         return -1;
-    self->state = state_of(Py_TYPE(self));
     self->request_event = Py_NewRef(event);
     self->user = Py_NewRef(user);
     self->engine_factory = Py_NewRef(factory);
@@ -1315,7 +1334,7 @@ static PyMemberDef Session_members[] = {
 static PyType_Slot Session_slots[] = {
     {Py_tp_doc, "The C part of opscore_fast.FastHttpSession, which sets it up."},
     {Py_tp_init, Session_init},
-    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_new, Session_new},
     {Py_tp_dealloc, Session_dealloc},
     {Py_tp_traverse, Session_traverse},
     {Py_tp_clear, Session_clear},

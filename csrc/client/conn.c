@@ -7,11 +7,6 @@
 #include "base/mem.h"
 #include "client/engine.h"
 
-/* A kept connection that was idle for longer than this is looked at before it is used: think times
- * come close to servers' keep-alive times, and a request sent in that moment is lost. Within it the
- * look would cost a busy user a system call for each request. */
-#define LOOK_AFTER_NS OPF_NS_PER_MS
-
 /* How often one connection may receive in a row while others wait. */
 #define RECEIVES_MAX 16
 
@@ -217,8 +212,9 @@ static void attach(opf_conn *conn, opf_exchange *exchange, uint64_t now)
     exchange->result.start_ns = now;
 }
 
-void opf_conn_start(opf_conn *conn, opf_exchange *exchange, uint64_t now)
+void opf_conn_start(opf_conn *conn, opf_exchange *exchange)
 {
+    uint64_t now = opf_clock_mono();
     attach(conn, exchange, now);
     exchange->result.idle_ns = now - conn->idle_since;
     opf_list_remove(&conn->link);
@@ -226,13 +222,9 @@ void opf_conn_start(opf_conn *conn, opf_exchange *exchange, uint64_t now)
     begin(conn, now);
 }
 
-bool opf_conn_usable(opf_conn *conn, uint64_t *now)
+bool opf_conn_usable(opf_conn *conn)
 {
-    if (*now - conn->idle_since < LOOK_AFTER_NS)
-        return true;
-    bool usable = conn->stream.ops->idle(&conn->stream);
-    *now = opf_clock_mono();
-    return usable;
+    return conn->stream.ops->idle(&conn->stream);
 }
 
 /* Receiving */

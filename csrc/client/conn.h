@@ -43,12 +43,14 @@ struct opf_conn {
 /* Makes a connection for the exchange and begins to dial. Returns 0 or OPF_ENOMEM. */
 int opf_conn_dial(opf_origin *origin, opf_exchange *exchange);
 
-/* Sends the exchange on an idle connection; now is a fresh reading of the clock. */
-void opf_conn_start(opf_conn *conn, opf_exchange *exchange, uint64_t now);
+/* Sends the exchange on an idle connection. */
+void opf_conn_start(opf_conn *conn, opf_exchange *exchange);
 
 /* True when an idle connection can carry another request, as far as can be known without sending
- * one. *now is a fresh reading of the clock, and is read anew when finding out took time. */
-bool opf_conn_usable(opf_conn *conn, uint64_t *now);
+ * one. It costs a system call, and saves every request that would be sent to a server that has
+ * closed: think times come close to keep-alive times, and some servers close after a response
+ * without a word. */
+bool opf_conn_usable(opf_conn *conn);
 
 /* Closes a connection under whose exchange somebody lost interest; the exchange is not finished. */
 void opf_conn_abandon(opf_conn *conn);

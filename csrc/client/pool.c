@@ -153,11 +153,11 @@ static opf_origin *origin_of(opf_pool *pool, const opf_url *url)
 }
 
 /* Finds a kept connection that still stands. */
-static opf_conn *take_idle(opf_origin *origin, uint64_t *now)
+static opf_conn *take_idle(opf_origin *origin)
 {
     while (!opf_list_empty(&origin->idle)) {
         opf_conn *conn = OPF_CONTAINER(origin->idle.next, opf_conn, link);
-        if (opf_conn_usable(conn, now))
+        if (opf_conn_usable(conn))
             return conn;
         origin->pool->engine->totals.replaced++;
         opf_conn_free(conn, true);
@@ -169,10 +169,9 @@ static opf_conn *take_idle(opf_origin *origin, uint64_t *now)
  * OPF_ENOMEM. */
 static int assign(opf_origin *origin, opf_exchange *exchange)
 {
-    uint64_t now = opf_clock_mono();
-    opf_conn *conn = take_idle(origin, &now);
+    opf_conn *conn = take_idle(origin);
     if (conn) {
-        opf_conn_start(conn, exchange, now);
+        opf_conn_start(conn, exchange);
         return 1;
     }
     if (origin->n_conns >= origin->pool->options.concurrency)
