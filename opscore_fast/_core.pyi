@@ -181,3 +181,6 @@ class Collector:
 
     def clear(self) -> None:
         """Forget all names and what is counted for them."""
+
+    def close(self) -> None:
+        """Forget all, and have the sessions look for another collector."""

@@ -229,7 +229,7 @@ def detach(stats: RequestStats) -> None:
     stats.flush()
     fields = stats.__dict__
     stats.__class__ = RequestStats  # type: ignore[assignment]
-    fields.pop("collector").clear()
+    fields.pop("collector").close()
     for entry in (fields["total"], *fields["entries"].values()):
         if type(entry) is CountedEntry:
             entry.__class__ = StatsEntry  # type: ignore[assignment]

@@ -23,6 +23,7 @@ struct Collector {
     Py_ssize_t cap_cells;
     Cell **dirty; /* has room for all cells */
     Py_ssize_t n_dirty;
+    bool closed;             /* what is counted now would be lost */
     time_t second;           /* to which all that is counted belongs */
     Cell *cache[CACHE_SIZE]; /* by the name's address */
 };
@@ -194,6 +195,17 @@ static PyObject *Collector_clear_cells(Collector *self, PyObject *Py_UNUSED(igno
     Py_RETURN_NONE;
 }
 
+bool Collector_is_closed(const Collector *self)
+{
+    return self->closed;
+}
+
+static PyObject *Collector_close(Collector *self, PyObject *Py_UNUSED(ignored))
+{
+    self->closed = true;
+    return Collector_clear_cells(self, NULL);
+}
+
 static PyObject *Collector_record_method(Collector *self, PyObject *args)
 {
     PyObject *method, *name;
@@ -266,6 +278,8 @@ static PyMethodDef Collector_methods[] = {
      "{response time in ms: count})."},
     {"clear", (PyCFunction)Collector_clear_cells, METH_NOARGS,
      "clear($self, /)\n--\n\nForget all names and what is counted for them."},
+    {"close", (PyCFunction)Collector_close, METH_NOARGS,
+     "close($self, /)\n--\n\nForget all, and have the sessions look for another collector."},
     {NULL},
 };
 

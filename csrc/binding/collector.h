@@ -10,4 +10,7 @@ typedef struct Collector Collector;
 /* Counts one request as RequestStats.log_request would. Returns 0, or -1 with an exception. */
 int Collector_record(Collector *self, PyObject *method, PyObject *name, uint64_t ns, size_t length);
 
+/* True when nobody drains it any more. */
+bool Collector_is_closed(const Collector *self);
+
 #endif

@@ -2,8 +2,8 @@
  * the request event, or as events. */
 #include "binding/session.h"
 
-/* The one listener of the event, borrowed; NULL if there is another number of them (or no list of
- * them at all). */
+/* The one listener of the event: a new reference; NULL if there is another number of them (or no
+ * list of them at all). */
 static PyObject *only_handler(Session *self)
 {
     PyObject *handlers = PyObject_GetAttr(self->request_event, self->state->names[NAME__handlers]);
@@ -13,8 +13,8 @@ static PyObject *only_handler(Session *self)
         return NULL;
     }
     if (PyList_CheckExact(handlers) && PyList_GET_SIZE(handlers) == 1)
-        handler = PyList_GET_ITEM(handlers, 0);
-    Py_DECREF(handlers); /* the event keeps it */
+        handler = Py_NewRef(PyList_GET_ITEM(handlers, 0));
+    Py_DECREF(handlers);
     return handler;
 }
 
@@ -79,44 +79,47 @@ static int detach(Session *self)
     return done ? 0 : -1;
 }
 
-/* Finds the collector that counts this session's requests: *collector is borrowed, NULL: fire the
- * event. */
+/* Whether what attach() found out still holds: 0 if not, or -1 with an exception. */
+static int is_attached(Session *self, PyObject *handler)
+{
+    if (handler != self->known_handler)
+        return 0;
+    if (!self->collector)
+        return 1; /* events, as long as this one listens */
+    if (Collector_is_closed(self->collector))
+        return 0; /* another session has ended the counting for a while */
+    if (PyDict_GetItemWithError(self->stats_module,
+                                self->state->names[NAME_bucket_response_time]) !=
+        self->bucket_function)
+        return PyErr_Occurred() ? -1 : 0; /* somebody has replaced what C does in its place */
+    PyObject *stats = PyObject_GetAttr(self->environment, self->state->names[NAME_stats]);
+    if (!stats)
+        return -1;
+    Py_DECREF(stats);
+    return stats == self->stats;
+}
+
+/* Finds the collector that counts this session's requests: *collector is a new reference, NULL:
+ * fire the event. */
 static int find_collector(Session *self, Collector **collector)
 {
     *collector = NULL;
     PyObject *handler = only_handler(self);
     if (!handler)
         return detach(self);
-    if (handler != self->known_handler) {
-        if (detach(self) != 0 || attach(self, handler) != 0)
-            return -1;
-    }
-    if (!self->collector)
-        return 0;
-    if (PyDict_GetItemWithError(self->stats_module,
-                                self->state->names[NAME_bucket_response_time]) !=
-        self->bucket_function) {
-        /* somebody has replaced what C does in its place */
-        if (PyErr_Occurred() || detach(self) != 0 || attach(self, handler) != 0)
-            return -1;
-        *collector = self->collector;
-        return 0;
-    }
-    PyObject *stats = PyObject_GetAttr(self->environment, self->state->names[NAME_stats]);
-    if (!stats)
+    int ret = is_attached(self, handler);
+    if (ret == 0)
+        ret = detach(self) != 0 || attach(self, handler) != 0 ? -1 : 1;
+    Py_DECREF(handler);
+    if (ret < 0)
         return -1;
-    Py_DECREF(stats);
-    if (stats != self->stats) {
-        if (detach(self) != 0 || attach(self, handler) != 0)
-            return -1;
-    }
-    *collector = self->collector;
+    *collector = (Collector *)Py_XNewRef((PyObject *)self->collector);
     return 0;
 }
 
-static int log_failure(Session *self, Response *response, PyObject *exception)
+static int log_failure(PyObject *stats, Response *response, PyObject *exception)
 {
-    PyObject *logged = PyObject_CallMethod(self->stats, "log_failure", "OOO", response->method,
+    PyObject *logged = PyObject_CallMethod(stats, "log_failure", "OOO", response->method,
                                            response->name, exception);
     Py_XDECREF(logged);
     return logged ? 0 : -1;
@@ -187,24 +190,36 @@ static int fire(Session *self, Response *response, PyObject *exception)
     return ret;
 }
 
+static int record(Session *self, Collector *collector, Response *response, PyObject *exception)
+{
+    PyObject *stats = Py_NewRef(self->stats);
+    int ret = Collector_record(collector, response->method, response->name, response->elapsed_ns,
+                               Response_length(response));
+    if (ret != 0)
+        ret = PyErr_Occurred() ? -1 : fire(self, response, exception);
+    else if (exception)
+        ret = log_failure(stats, response, exception);
+    Py_DECREF(stats);
+    return ret;
+}
+
 int Session_report(Session *self, Response *response, PyObject *exception)
 {
     Collector *collector;
     if (find_collector(self, &collector) != 0)
         return -1;
-    if (!collector || response->meta)
-        return fire(self, response, exception);
-    if (self->own_context) { /* it may have effects of its own */
+    if (collector && !response->meta && self->own_context) {
+        /* it may have effects of its own, even on who listens */
+        Py_DECREF(collector);
         PyObject *context = context_of(self, response);
         if (!context)
             return -1;
         Py_DECREF(context);
+        if (find_collector(self, &collector) != 0)
+            return -1;
     }
-    Py_INCREF(collector);
-    int ret = Collector_record(collector, response->method, response->name, response->elapsed_ns,
-                               Response_length(response));
-    Py_DECREF(collector);
-    if (ret != 0)
-        return PyErr_Occurred() ? -1 : fire(self, response, exception);
-    return exception ? log_failure(self, response, exception) : 0;
+    int ret = !collector || response->meta ? fire(self, response, exception)
+                                           : record(self, collector, response, exception);
+    Py_XDECREF(collector);
+    return ret;
 }
