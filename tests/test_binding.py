@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import json
+from collections.abc import Callable
+from http.cookiejar import CookieJar
 from typing import Any
 
+import pytest
 from helpers import OURS, make_user
 from locust.env import Environment
 from servers import Listener
@@ -59,3 +64,86 @@ def test_context_that_adds_a_listener(app: Listener, environment: Environment) -
     client.get("/ok")
     assert environment.stats.total.num_requests == 2
     assert [event["context"] for event in seen[-1:]] == [{"who": "me"}]
+
+
+# Python code that runs while a request is put together
+
+
+class MeddlingJar(CookieJar):
+    """A jar of cookies whose look-up does something else as well."""
+
+    def __init__(self, meddle: Callable[[], Any]) -> None:
+        super().__init__()
+        self.meddle = meddle
+
+    def add_cookie_header(self, request: Any) -> None:
+        self.meddle()
+        gc.collect()
+        # what was freed is some other string's now
+        self.filler = [f"filler-{i}-" * 60 for i in range(200)]
+
+
+SECRET = "s" * 400
+
+
+def test_what_a_request_is_made_of_may_change_meanwhile(
+    app: Listener, environment: Environment
+) -> None:
+    """What it was when the request began is sent."""
+    client = make_user(OURS, app.url, environment).client
+    other = make_user(OURS, app.url, environment).client
+    lines = ["one" * 200, "two" * 200]
+    headers = {"X-" + "name" * 100: "value" * 100, "X-Lines": lines}
+    want = {name: [value] for name, value in headers.items() if isinstance(value, str)}
+    want["X-Lines"] = list(lines)
+
+    def meddle() -> None:
+        headers.clear()
+        lines.clear()
+        client.auth_header = None
+        client.base_url = "http://127.0.0.1:1"
+        other.post("/echo", json={"other": "x" * 2000})
+
+    client.auth_header = "Basic " + "".join([SECRET])
+    client.cookiejar = MeddlingJar(meddle)
+    assert client.post("/echo", json={"mine": "y" * 1000}, headers=headers).status_code == 200
+    sent = app.requests()[-1]
+    assert json.loads(sent["body"]) == {"mine": "y" * 1000}
+    got: dict[str, list[str]] = {}
+    for name, value in sent["headers"]:
+        got.setdefault(name, []).append(value)
+    assert {name: got.get(name) for name in want} == want
+    assert got["Authorization"] == ["Basic " + SECRET]
+
+
+def test_scratch_memory_of_json_may_move_meanwhile(app: Listener, environment: Environment) -> None:
+    client = make_user(OURS, app.url, environment).client
+    other = make_user(OURS, app.url, environment).client
+    client.cookiejar = MeddlingJar(lambda: other.post("/echo", json=["x" * 100_000]))
+    assert client.post("/echo", json={"mine": 1}).status_code == 200
+    assert app.requests()[-1]["body"] == '{"mine": 1}'
+
+
+def test_headers_changed_by_a_header(app: Listener, environment: Environment) -> None:
+    class Number(int):
+        def __str__(self) -> str:
+            headers.clear()
+            gc.collect()
+            return "17"
+
+    headers = {"X-" + "name" * 100: Number(), "X-Next": "n" * 500}
+    client = make_user(OURS, app.url, environment).client
+    assert client.get("/ok", headers=headers).status_code == 200
+    sent = dict(app.requests()[-1]["headers"])
+    assert sent["X-" + "name" * 100] == "17"
+    assert sent["X-Next"] == "n" * 500
+
+
+def test_method_that_is_no_str_in_upper_case(app: Listener, environment: Environment) -> None:
+    class Method(str):
+        def upper(self) -> Any:
+            return 5
+
+    client = make_user(OURS, app.url, environment).client
+    with pytest.raises(ValueError, match="method is not a token"):
+        client.request(Method("get"), "/ok")

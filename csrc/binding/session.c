@@ -221,12 +221,23 @@ static int put_header(Headers *headers, const char *name, size_t name_len, const
 #define PUT_HEADER(headers, name, value)                                                           \
     put_header(headers, name, sizeof(name) - 1, value, sizeof(value) - 1, false)
 
+/* Holds an object for as long as the headers point into it: Python code that runs meanwhile may
+ * drop it everywhere else. Takes over the reference. */
+static int hold(PyObject **keep, PyObject *object)
+{
+    int ret = -1;
+    if (object && (*keep || (*keep = PyList_New(0))))
+        ret = PyList_Append(*keep, object);
+    Py_XDECREF(object);
+    return ret;
+}
+
 /* The bytes of a header's name or value: they belong to the object, or to keep, a list that is made
  * when needed. */
 static int header_bytes(PyObject *object, const char *what, PyObject *name, PyObject **keep,
                         const char **data, size_t *len)
 {
-    PyObject *made = NULL;
+    PyObject *made;
     if (PyUnicode_Check(object)) {
         if (PyUnicode_KIND(object) != PyUnicode_1BYTE_KIND) {
             PyErr_Format(PyExc_ValueError, "header %R: its %s has a character outside ISO-8859-1",
@@ -247,11 +258,8 @@ static int header_bytes(PyObject *object, const char *what, PyObject *name, PyOb
                      Py_TYPE(object)->tp_name);
         return -1;
     }
-    if ((!*keep && !(*keep = PyList_New(0))) || !(made = PyObject_Str(object)))
-        return -1;
-    int ret = PyList_Append(*keep, made);
-    Py_DECREF(made); /* the list keeps it */
-    return ret == 0 ? header_bytes(made, what, name, keep, data, len) : -1;
+    made = PyObject_Str(object);
+    return hold(keep, made) == 0 ? header_bytes(made, what, name, keep, data, len) : -1;
 }
 
 static void note_own(Headers *headers, const char *name, size_t len)
@@ -277,8 +285,13 @@ static int put_own(Headers *headers, PyObject *name, PyObject *value, PyObject *
             return -1;
         return put_header(headers, name_data, name_len, value_data, value_len, false);
     }
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(value); i++) {
-        PyObject *item = PySequence_Fast_GET_ITEM(value, i);
+    if (PyList_Check(value)) {
+        value = PyList_AsTuple(value);
+        if (hold(keep, value) != 0)
+            return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++) {
+        PyObject *item = PyTuple_GET_ITEM(value, i);
         if (header_bytes(item, "value", name, keep, &value_data, &value_len) != 0 ||
             put_header(headers, name_data, name_len, value_data, value_len, i > 0) != 0)
             return -1;
@@ -286,31 +299,28 @@ static int put_own(Headers *headers, PyObject *name, PyObject *value, PyObject *
     return 0;
 }
 
+/* The headers of a call: a dict, or whatever dict() takes. It is copied, as it may be changed while
+ * a body is read or the cookies are looked for. */
 static int put_own_all(Headers *headers, PyObject *given, PyObject **keep)
 {
-    PyObject *name, *value;
+    PyObject *name, *value, *dict;
     Py_ssize_t at = 0;
-    if (PyDict_CheckExact(given)) {
-        while (PyDict_Next(given, &at, &name, &value))
-            if (put_own(headers, name, value, keep) != 0)
-                return -1;
-        return 0;
-    }
-    /* whatever dict() takes, kept for as long as the headers point into it */
-    PyObject *dict = PyObject_CallOneArg((PyObject *)&PyDict_Type, given);
+    if (PyDict_CheckExact(given))
+        dict = PyDict_Copy(given);
+    else
+        dict = PyObject_CallOneArg((PyObject *)&PyDict_Type, given);
     if (!dict) {
         if (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError))
             PyErr_Format(PyExc_TypeError, "headers is a dict or a list of pairs, not %R",
                          Py_TYPE(given));
         return -1;
     }
-    int ret = -1;
-    if (*keep || (*keep = PyList_New(0)))
-        ret = PyList_Append(*keep, dict);
-    if (ret == 0)
-        ret = put_own_all(headers, dict, keep);
-    Py_DECREF(dict);
-    return ret;
+    if (hold(keep, dict) != 0)
+        return -1;
+    while (PyDict_Next(dict, &at, &name, &value))
+        if (put_own(headers, name, value, keep) != 0)
+            return -1;
+    return 0;
 }
 
 static int put_authorization(Session *self, Call *call, Headers *headers, PyObject **keep)
@@ -319,14 +329,13 @@ static int put_authorization(Session *self, Call *call, Headers *headers, PyObje
     if (call->auth) {
         PyObject *helper = state_helper(self->state, HELPER_basic_auth);
         value = helper ? PyObject_CallOneArg(helper, call->auth) : NULL;
-        if (!value || (!*keep && !(*keep = PyList_New(0))) || PyList_Append(*keep, value) != 0) {
-            Py_XDECREF(value);
-            return -1;
-        }
-        Py_DECREF(value);
-    }
-    if (!value || value == Py_None)
+    } else if (!value || value == Py_None) {
         return 0;
+    } else {
+        Py_INCREF(value);
+    }
+    if (hold(keep, value) != 0)
+        return -1;
     Py_ssize_t len;
     const char *data = PyUnicode_AsUTF8AndSize(value, &len);
     return data ? put_header(headers, "Authorization", 13, data, (size_t)len, false) : -1;
@@ -353,17 +362,15 @@ static int put_cookies(Session *self, PyObject *url, Headers *headers, PyObject 
         helper ? PyObject_CallFunctionObjArgs(helper, self->cookiejar, url, NULL) : NULL;
     if (!value)
         return -1;
-    int ret = 0;
-    if (value != Py_None) {
-        const char *data;
-        size_t len;
-        ret = -1;
-        if ((*keep || (*keep = PyList_New(0))) && PyList_Append(*keep, value) == 0 &&
-            header_bytes(value, "value", value, keep, &data, &len) == 0)
-            ret = put_header(headers, "Cookie", 6, data, len, false);
-    }
-    Py_DECREF(value);
-    return ret;
+    const char *data;
+    size_t len;
+    if (hold(keep, value) != 0)
+        return -1;
+    if (value == Py_None)
+        return 0;
+    if (header_bytes(value, "value", value, keep, &data, &len) != 0)
+        return -1;
+    return put_header(headers, "Cookie", 6, data, len, false);
 }
 
 /* Bodies */
@@ -387,11 +394,12 @@ static void Body_fini(Body *body)
 /* Bodies longer than this are not copied by the engine (opf_request.body): then ours must stay. */
 #define COPIED 4096
 
-static int json_body(Session *self, PyObject *value, Body *body)
+/* Writes the JSON. No Python code may run from here until the body is submitted: it might write
+ * JSON of its own in the same place. */
+static int write_json(Session *self, const Call *call, Body *body)
 {
-    if (json_encode(self->state, value, &body->data, &body->len) != 0)
+    if (json_encode(self->state, call->json, &body->data, &body->len) != 0)
         return -1;
-    body->is_text = body->is_json = true;
     if (body->len <= COPIED)
         return 0;
     body->owner = PyBytes_FromStringAndSize(body->data, (Py_ssize_t)body->len);
@@ -432,8 +440,10 @@ static int make_body(Session *self, const Call *call, bool has_content_type, Bod
 {
     if (call->no_body)
         return 0;
-    if (!call->data)
-        return call->json ? json_body(self, call->json, body) : 0;
+    if (!call->data) {
+        body->is_text = body->is_json = call->json != NULL; /* written last of all */
+        return 0;
+    }
     if (PyUnicode_Check(call->data)) {
         PyObject *bytes = PyUnicode_AsUTF8String(call->data);
         body->is_text = has_content_type;
@@ -452,7 +462,7 @@ static int make_body(Session *self, const Call *call, bool has_content_type, Bod
 typedef struct Url {
     opf_url parsed;
     char *quoted;   /* to be freed, or NULL */
-    PyObject *text; /* str that parsed points into: owned, or NULL */
+    PyObject *text; /* str, or bytes of the base, that parsed points into: owned, or NULL */
 } Url;
 
 static void Url_fini(Url *url)
@@ -552,6 +562,7 @@ static bool plain_path(Session *self, PyObject *path, Url *url)
     if (!len || data[0] != '/' || len > UINT32_MAX || memchr(data, '#', len) ||
         !opf_url_is_quoted(data, len))
         return false;
+    url->text = Py_NewRef(self->base_bytes);
     url->parsed = self->base;
     url->parsed.target = data;
     url->parsed.target_len = (uint32_t)len;
@@ -621,7 +632,12 @@ static PyObject *wire_method(Session *self, PyObject *method)
         PyErr_SetString(PyExc_ValueError, "method is not a token (RFC 9110, 5.6.2)");
         return NULL;
     }
-    return PyObject_CallMethodNoArgs(method, self->state->names[NAME_upper]);
+    PyObject *upper = PyObject_CallMethodNoArgs(method, self->state->names[NAME_upper]);
+    if (upper && !(PyUnicode_Check(upper) && PyUnicode_IS_ASCII(upper))) {
+        PyErr_SetString(PyExc_ValueError, "method is not a token (RFC 9110, 5.6.2)");
+        Py_CLEAR(upper);
+    }
+    return upper;
 }
 
 static int put_defaults(Session *self, Headers *headers)
@@ -692,7 +708,7 @@ static int submit(Session *self, Call *call, Response *response)
             goto out;
     }
     method = wire_method(self, call->method);
-    if (!method)
+    if (!method || (body.is_json && write_json(self, call, &body) != 0))
         goto out;
     opf_request request = {.url = &url.parsed,
                            .method = (const char *)PyUnicode_1BYTE_DATA(method),
