@@ -9,8 +9,10 @@ from http.cookiejar import CookieJar
 from typing import Any
 
 import pytest
+from conftest import Listen
 from helpers import OURS, make_user
 from locust.env import Environment
+from opscore_fast.exceptions import RedirectError
 from servers import Listener
 
 
@@ -147,3 +149,33 @@ def test_method_that_is_no_str_in_upper_case(app: Listener, environment: Environ
     client = make_user(OURS, app.url, environment).client
     with pytest.raises(ValueError, match="method is not a token"):
         client.request(Method("get"), "/ok")
+
+
+# What a server sends is no error of the task's
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://a b/", "http://127.0.0.1:0/", "http://h\\x/", "http://\xfc\xfc..x/", "http://[::1"],
+)
+def test_redirect_to_what_is_no_url(
+    hostile: Listen, environment: Environment, location: str
+) -> None:
+    head = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    server = hostile([["request"], ["send", head], ["again"]])
+    client = make_user(OURS, server.url, environment).client
+    for _ in range(2):
+        response = client.get("/")
+        assert type(response.error) is RedirectError
+        assert str(response.error) == "redirect to a URL that can't be parsed"
+        assert response.status_code == 302
+    assert environment.stats.total.num_requests == environment.stats.total.num_failures == 2
+
+
+def test_url_of_a_response_is_what_was_asked(app: Listener, environment: Environment) -> None:
+    client = make_user(OURS, app.url, environment).client
+    response = client.get("/ok")
+    client.base_url = "http://elsewhere.invalid"
+    assert response.url == response.request.url == f"{app.url}/ok"
+    client.base_url = None
+    assert response.url == f"{app.url}/ok"

@@ -63,6 +63,7 @@ enum { NAMES(AS_ENUM) METHODS(AS_ENUM) N_NAMES };
     X(failure, "opscore_fast.exceptions", "from_result")                                           \
     X(bad_status, "opscore_fast.exceptions", "bad_status")                                         \
     X(too_many_redirects, "opscore_fast.exceptions", "too_many_redirects")                         \
+    X(redirect_error, "opscore_fast.exceptions", "RedirectError")                                  \
     X(unsupported, "opscore_fast.exceptions", "unsupported")                                       \
     X(redirect, "opscore_fast.urls", "redirect")                                                   \
     X(with_params, "opscore_fast.urls", "with_params")                                             \

@@ -158,7 +158,7 @@ PyObject *Session_meta(Session *self, Response *response, PyObject *exception)
         set(meta, names[NAME_response], Py_NewRef(response)) != 0 ||
         set(meta, names[NAME_exception], Py_NewRef(exception ? exception : Py_None)) != 0 ||
         set(meta, names[NAME_start_time], PyFloat_FromDouble(response->start_time)) != 0 ||
-        set(meta, names[NAME_url], Session_build_url(self, response->path)) != 0 ||
+        set(meta, names[NAME_url], Session_build_url(response->base_url, response->path)) != 0 ||
         set(meta, names[NAME_response_length], PyLong_FromSize_t(Response_length(response))) != 0 ||
         set(meta, names[NAME_response_time],
             PyFloat_FromDouble((double)response->elapsed_ns / 1e6)) != 0) {

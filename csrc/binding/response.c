@@ -15,6 +15,7 @@ Response *Response_new(PyTypeObject *type, State *state, Session *session)
     self->state = state;
     self->session = (Session *)Py_NewRef(session);
     self->engine = (Engine *)Py_NewRef(session->engine);
+    self->base_url = Py_NewRef(session->base_url);
     self->exchange = opf_exchange_new(self->engine->engine);
     if (!self->exchange) {
         Py_DECREF(self);
@@ -96,7 +97,7 @@ PyObject *Response_get_url(Response *self)
 {
     if (self->url)
         return Py_NewRef(self->url);
-    return Session_build_url(self->session, self->path);
+    return Session_build_url(self->base_url, self->path);
 }
 
 static PyObject *get_url(Response *self, void *Py_UNUSED(closure))
@@ -351,6 +352,7 @@ static void Response_dealloc(Response *self)
     Py_XDECREF(self->greenlet);
     Py_XDECREF(self->method);
     Py_XDECREF(self->path);
+    Py_XDECREF(self->base_url);
     Py_XDECREF(self->name);
     Py_XDECREF(self->url);
     Py_XDECREF(self->body);

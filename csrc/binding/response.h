@@ -19,14 +19,15 @@ typedef struct Response {
     bool in_ready;
     bool done;
     /* what was asked */
-    PyObject *method;  /* as given */
-    PyObject *path;    /* the url argument */
-    PyObject *name;    /* in the statistics */
-    PyObject *context; /* dict, or NULL: empty */
-    PyObject *url;     /* the whole URL of the last request; NULL: base and path */
-    PyObject *body;    /* bytes of a long body, or NULL */
-    bool body_is_text; /* request.body is a str */
-    double start_time; /* seconds since 1970 */
+    PyObject *method;   /* as given */
+    PyObject *path;     /* the url argument */
+    PyObject *base_url; /* of the session, when it was asked */
+    PyObject *name;     /* in the statistics */
+    PyObject *context;  /* dict, or NULL: empty */
+    PyObject *url;      /* the whole URL of the last request; NULL: base and path */
+    PyObject *body;     /* bytes of a long body, or NULL */
+    bool body_is_text;  /* request.body is a str */
+    double start_time;  /* seconds since 1970 */
     uint64_t elapsed_ns;
     /* what came of it; NULL: not made yet */
     PyObject *error;

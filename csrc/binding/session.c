@@ -476,14 +476,14 @@ static bool is_absolute(const char *path)
     return PyOS_strnicmp(path, "http://", 7) == 0 || PyOS_strnicmp(path, "https://", 8) == 0;
 }
 
-PyObject *Session_build_url(Session *self, PyObject *path)
+PyObject *Session_build_url(PyObject *base_url, PyObject *path)
 {
     const char *text = PyUnicode_AsUTF8(path);
     if (!text)
         return NULL;
-    if (is_absolute(text) || !PyUnicode_Check(self->base_url))
+    if (is_absolute(text) || !PyUnicode_Check(base_url))
         return Py_NewRef(path);
-    return PyUnicode_Concat(self->base_url, path);
+    return PyUnicode_Concat(base_url, path);
 }
 
 /* True for a URL of another scheme, which no base URL may stand before. */
@@ -587,7 +587,7 @@ static int make_url(Session *self, const Call *call, Url *url)
             return url_error("URL has a scheme other than http and https", call->path);
         if (!absolute && !PyUnicode_Check(self->base_url))
             return url_error("URL has no host, and the session has no base URL", call->path);
-        text = Session_build_url(self, call->path);
+        text = Session_build_url(self->base_url, call->path);
         if (!text)
             return -1;
         if (call->params) {
@@ -763,6 +763,26 @@ static bool redirects(int status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+/* Whether the next hop's URL can be used; returns as next_hop. What a server sends is no error of
+ * the caller's. */
+static int check_target(Session *self, const Call *call, Response *response)
+{
+    Url url = {0};
+    int ret = make_url(self, call, &url) == 0 ? 1 : -1;
+    Url_fini(&url);
+    if (ret == 1 || !PyErr_ExceptionMatches(PyExc_ValueError))
+        return ret;
+    PyErr_Clear();
+    PyObject *helper = state_helper(self->state, HELPER_redirect_error);
+    PyObject *error =
+        helper ? PyObject_CallFunction(helper, "s", "redirect to a URL that can't be parsed")
+               : NULL;
+    if (!error)
+        return -1;
+    Py_XSETREF(response->error, error);
+    return 0;
+}
+
 /* Readies the call for the next hop. Returns 1 if there is one, 0 if not (response->error may say
  * why), or -1. */
 static int next_hop(Session *self, Call *call, Response *response, int hops)
@@ -809,7 +829,7 @@ static int next_hop(Session *self, Call *call, Response *response, int hops)
         Py_SETREF(call->method, Py_NewRef(method));
         call->no_body |= no_body != 0;
         call->other_origin = other_origin != 0;
-        ret = 1;
+        ret = check_target(self, call, response);
     } else { /* an exception that makes this the last answer */
         Py_XSETREF(response->error, Py_NewRef(next));
         ret = 0;

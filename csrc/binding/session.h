@@ -46,7 +46,7 @@ typedef struct Session {
 
 /* The path behind the base URL, or the path itself if it is a whole URL
  * (FastHttpSession._build_url): a new reference, or NULL with an exception. */
-PyObject *Session_build_url(Session *self, PyObject *path);
+PyObject *Session_build_url(PyObject *base_url, PyObject *path);
 
 /* Reports the response's request to Locust, as a failure unless exception is NULL. Returns 0, or -1
  * with an exception that a listener has thrown. */

@@ -83,13 +83,14 @@ int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_reques
     exchange->done = done;
     exchange->arg = arg;
     exchange->out.len = 0;
+    exchange->head_len = 0;
+    exchange->body = NULL;
+    exchange->body_len = 0;
     exchange->head_request = request->method_len == 4 && memcmp(request->method, "HEAD", 4) == 0;
     int ret = opf_h1_write_head(&exchange->out, request, &exchange->closes, error);
     if (ret != 0)
         return ret;
     exchange->head_len = exchange->out.len;
-    exchange->body = NULL;
-    exchange->body_len = 0;
     if (request->body_len > COPY_MAX) {
         exchange->body = request->body;
         exchange->body_len = request->body_len;
