@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from http.cookiejar import CookieJar
 from typing import Any
 
+import gevent
 import pytest
 from conftest import Listen
 from helpers import OURS, make_user
 from locust.env import Environment
-from opscore_fast.exceptions import RedirectError
+from locust.event import EventHook
 from servers import Listener
+
+from opscore_fast._core import Collector, Engine, Session
+from opscore_fast.exceptions import RedirectError
 
 
 def ignore(**event: Any) -> None:
@@ -179,3 +185,115 @@ def test_url_of_a_response_is_what_was_asked(app: Listener, environment: Environ
     assert response.url == response.request.url == f"{app.url}/ok"
     client.base_url = None
     assert response.url == f"{app.url}/ok"
+
+
+# Objects that were not set up, or taken apart
+
+
+def test_session_without_its_event(app: Listener, environment: Environment) -> None:
+    client = make_user(OURS, app.url, environment).client
+    del client.request_event
+    with pytest.raises(AttributeError, match="fire"):
+        client.get("/ok")
+
+
+def test_engine_closed_while_it_dispatches(app: Listener) -> None:
+    """Its greenlets go on as far as they can."""
+    engine = Engine(gevent.get_hub())
+    session = Session(
+        app.url, EventHook(), None, lambda: engine, [], 1.0, 1.0, 10, 30, False,
+        None, None, 0, 0, False,
+    )  # fmt: skip
+
+    def fetch_and_close() -> int:
+        status = session.get("/ok").status_code
+        engine.close()
+        return status
+
+    assert gevent.spawn(fetch_and_close).get(timeout=20) == 200
+    gevent.sleep(0)
+    with pytest.raises(RuntimeError, match="is closed"):
+        session.get("/ok")
+
+
+def test_drained_while_finalizers_count() -> None:
+    """Whatever they count, it is in this list or in the next."""
+
+    class Late:
+        def __init__(self, number: int) -> None:
+            self.number, self.me = number, self
+
+        def __del__(self) -> None:
+            for i in range(50):
+                collector.record("GET", f"late-{self.number}-{i}", 1.0, 1)
+
+    threshold = gc.get_threshold()
+    collector = Collector(lambda: None, lambda name, method: None)
+    gc.disable()
+    try:
+        for i in range(20):
+            Late(i)
+            collector.record("GET", f"name-{i}", 1.0, 1)
+        gc.set_threshold(1)
+        gc.enable()
+        first = collector.drain()
+        gc.collect()
+        second = collector.drain()
+    finally:
+        gc.set_threshold(*threshold)
+        gc.enable()
+    names = [drained[0] for drained in first + second]
+    assert len(names) == len(set(names)) == 20 + 20 * 50
+
+
+# How it ends
+
+
+def run_script(script: str, *arguments: str) -> str:
+    """Run Python code in a process of its own; returns what it printed."""
+    run = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+SESSION = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import os, sys, gevent
+from locust.event import EventHook
+from opscore_fast import FastHttpSession
+session = FastHttpSession(sys.argv[1], EventHook(), None, network_timeout=0)
+"""
+
+
+def test_a_killed_greenlet_holds_no_loop(app: Listener) -> None:
+    """A program ends when nobody waits for an answer any more, though no event would tell."""
+    script = """
+waiting = gevent.spawn(session.get, "/token/slow?delay=40")
+gevent.sleep(0.2)
+waiting.kill()
+print(gevent.wait(timeout=20))
+"""
+    assert run_script(SESSION + script, app.url) == "True\n"
+
+
+def test_a_forked_child_watches_no_more(hostile: Listen) -> None:
+    """What is ready in the parent and stays so must not keep the child busy."""
+    script = """
+session.get("/ok")
+child = os.fork()
+if not child:
+    gevent.sleep(1)
+    before = gevent.get_hub().loop.iteration
+    gevent.sleep(0.5)
+    print(gevent.get_hub().loop.iteration - before < 1000, flush=True)
+    os._exit(0)
+# the parent's loop stands still, and so does what the server's end makes ready
+from gevent.monkey import get_original
+get_original("os", "waitpid")(child, 0)
+"""
+    answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    server = hostile([["request"], ["send", answer], ["pause", 0.4], ["close"]])
+    assert run_script(SESSION + script, server.url) == "True\n"

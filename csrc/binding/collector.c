@@ -161,7 +161,7 @@ static PyObject *cell_tuple(const Cell *cell)
                          buckets);
 }
 
-static PyObject *Collector_drain(Collector *self, PyObject *Py_UNUSED(ignored))
+static PyObject *drain(Collector *self)
 {
     PyObject *drained = PyList_New(self->n_dirty);
     if (!drained)
@@ -179,6 +179,16 @@ static PyObject *Collector_drain(Collector *self, PyObject *Py_UNUSED(ignored))
         self->dirty[i]->dirty = false;
     }
     self->n_dirty = 0;
+    return drained;
+}
+
+static PyObject *Collector_drain(Collector *self, PyObject *Py_UNUSED(ignored))
+{
+    /* finalizers may do anything, even make requests that are counted here */
+    int collecting = PyGC_Disable();
+    PyObject *drained = drain(self);
+    if (collecting)
+        PyGC_Enable();
     return drained;
 }
 

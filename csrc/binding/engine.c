@@ -68,7 +68,7 @@ void Engine_on_done(opf_exchange *exchange, void *arg)
 /* Whether the hub's loop goes on for our sake alone: only while somebody waits. */
 static int hold_loop(Engine *self, bool hold, State *state)
 {
-    if (self->holds_loop == hold)
+    if (self->holds_loop == hold || !self->watcher)
         return 0;
     if (PyObject_SetAttr(self->watcher, state->names[NAME_ref], hold ? Py_True : Py_False) != 0)
         return -1;
@@ -111,23 +111,28 @@ static int wait_until_done(Engine *self, Response *response)
 int Engine_wait(Engine *self, Response *response)
 {
     State *state = response->state;
-    response->greenlet = (PyObject *)PyGreenlet_GetCurrent();
-    if (!response->greenlet)
+    PyObject *greenlet = (PyObject *)PyGreenlet_GetCurrent();
+    if (!greenlet)
         return -1;
     int ret = -1;
-    if (response->greenlet == self->hub) {
+    if (greenlet == self->hub) {
         PyObject *error = state_helper(state, HELPER_blocking_switch_out);
         if (error)
             PyErr_SetString(error, "requests can't be made in a callback of the event loop");
     } else if (hold_loop(self, true, state) == 0) {
         self->n_waiting++;
+        response->greenlet = greenlet; /* only now may it be switched to */
         ret = wait_until_done(self, response);
+        response->greenlet = NULL;
         self->n_waiting--;
     }
     ready_remove(self, response);
-    Py_CLEAR(response->greenlet);
-    if (ret != 0)
+    Py_DECREF(greenlet);
+    if (ret != 0) {
         opf_exchange_cancel(response->exchange);
+        if (!self->n_waiting)
+            opf_engine_wake(self->engine); /* dispatch is to let go of the loop */
+    }
     return ret;
 }
 
@@ -160,8 +165,8 @@ static PyObject *Engine_dispatch(Engine *self, PyObject *Py_UNUSED(ignored))
     State *state = state_of(Py_TYPE(self));
     if (!self->watcher)
         return not_set_up();
-    if (self->forked)
-        Py_RETURN_NONE;
+    if (self->forked) /* the descriptor is the parent's too, and may be ready for ever */
+        return PyObject_CallMethod(self->watcher, "stop", NULL);
     if (opf_engine_poll(self->engine, 0) == OPF_ESYS)
         return PyErr_SetFromErrno(PyExc_OSError);
     Py_INCREF(self);
@@ -169,6 +174,8 @@ static PyObject *Engine_dispatch(Engine *self, PyObject *Py_UNUSED(ignored))
     while (self->ready_first) {
         Response *response = self->ready_first;
         ready_remove(self, response);
+        if (!response->greenlet)
+            continue; /* it does not wait yet, and will not have to */
         PyObject *greenlet = Py_NewRef(response->greenlet);
         PyObject *got = PyGreenlet_Switch((PyGreenlet *)greenlet, NULL, NULL);
         if (got)

@@ -6,7 +6,8 @@
  * list of them at all). */
 static PyObject *only_handler(Session *self)
 {
-    PyObject *handlers = PyObject_GetAttr(self->request_event, self->state->names[NAME__handlers]);
+    PyObject *event = self->request_event ? self->request_event : Py_None;
+    PyObject *handlers = PyObject_GetAttr(event, self->state->names[NAME__handlers]);
     PyObject *handler = NULL;
     if (!handlers) {
         PyErr_Clear();
@@ -176,7 +177,8 @@ static int fire(Session *self, Response *response, PyObject *exception)
         return -1;
     int ret = -1;
     PyObject *fired = NULL, *none = PyTuple_New(0);
-    PyObject *function = PyObject_GetAttr(self->request_event, self->state->names[NAME_fire]);
+    PyObject *event = self->request_event ? self->request_event : Py_None;
+    PyObject *function = PyObject_GetAttr(event, self->state->names[NAME_fire]);
     if (function && none &&
         PyDict_SetItem(meta, self->state->names[NAME_exception], exception ? exception : Py_None) ==
             0)

@@ -314,7 +314,6 @@ static int Response_traverse(Response *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->engine);
     Py_VISIT(self->session);
-    Py_VISIT(self->greenlet);
     Py_VISIT(self->method);
     Py_VISIT(self->path);
     Py_VISIT(self->name);
@@ -349,7 +348,6 @@ static void Response_dealloc(Response *self)
         PyObject_ClearWeakRefs((PyObject *)self);
     Response_clear(self);
     opf_exchange_free(self->exchange);
-    Py_XDECREF(self->greenlet);
     Py_XDECREF(self->method);
     Py_XDECREF(self->path);
     Py_XDECREF(self->base_url);

@@ -13,7 +13,7 @@ typedef struct Response {
     struct Session *session; /* for reporting */
     opf_exchange *exchange;
     /* while its greenlet waits */
-    PyObject *greenlet;
+    PyObject *greenlet; /* held by its own stack; NULL: it does not wait */
     struct Response *next_ready;
     struct Response *prev_ready;
     bool in_ready;
