@@ -1,0 +1,149 @@
+#include "binding/call.h"
+
+#include <limits.h>
+
+void Call_fini(Call *call)
+{
+    Py_XDECREF(call->method);
+    Py_XDECREF(call->extra);
+    Py_XDECREF(call->url);
+    Py_XDECREF(call->location);
+}
+
+static int refuse(Session *self, const char *what)
+{
+    PyObject *helper = state_helper(self->state, HELPER_unsupported);
+    PyObject *error = helper ? PyObject_CallFunction(helper, "s", what) : NULL;
+    if (error) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return -1;
+}
+
+static int set_flag(bool *flag, PyObject *value)
+{
+    int truth = PyObject_IsTrue(value);
+    *flag = truth == 1;
+    return truth < 0 ? -1 : 0;
+}
+
+static int set_max_redirects(Call *call, PyObject *value)
+{
+    if (value == Py_None)
+        return 0;
+    long n = PyLong_AsLong(value);
+    if (n == -1 && PyErr_Occurred())
+        return -1;
+    call->max_redirects = n < 0 ? 0 : n > INT_MAX ? INT_MAX : (int)n;
+    return 0;
+}
+
+static int set_extra(Call *call, PyObject *key, PyObject *value)
+{
+    if (!call->extra && !(call->extra = PyDict_New()))
+        return -1;
+    return PyDict_SetItem(call->extra, key, value);
+}
+
+/* Files one keyword argument. Keys of calls in a locustfile are interned, so that they are told
+ * apart by address. */
+int Call_set_keyword(Session *self, Call *call, PyObject *key, PyObject *value)
+{
+    PyObject *const *names = self->state->names;
+    int truth;
+    if (key == names[NAME_url])
+        call->path = value;
+    else if (key == names[NAME_method])
+        Py_XSETREF(call->method, Py_NewRef(value));
+    else if (key == names[NAME_name])
+        call->name = value;
+    else if (key == names[NAME_json])
+        call->json = value;
+    else if (key == names[NAME_headers])
+        call->headers = value;
+    else if (key == names[NAME_catch_response])
+        return set_flag(&call->catch_response, value);
+    else if (key == names[NAME_data])
+        call->data = value;
+    else if (key == names[NAME_params])
+        call->params = value;
+    else if (key == names[NAME_auth])
+        call->auth = value;
+    else if (key == names[NAME_context])
+        call->context = value;
+    else if (key == names[NAME_allow_redirects])
+        return set_flag(&call->allow_redirects, value);
+    else if (key == names[NAME_max_redirects])
+        return set_max_redirects(call, value);
+    else if (key == names[NAME_max_retries])
+        return 0;
+    else if (key == names[NAME_stream])
+        return (truth = PyObject_IsTrue(value)) > 0 ? refuse(self, "stream=True") : truth;
+    else if (key == names[NAME_files])
+        return (truth = PyObject_IsTrue(value)) > 0 ? refuse(self, "files=") : truth;
+    else
+        return set_extra(call, key, value);
+    return 0;
+}
+
+int Call_set_keywords(Session *self, Call *call, PyObject *const *values, PyObject *keys)
+{
+    Py_ssize_t n = keys ? PyTuple_GET_SIZE(keys) : 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *key = Py_NewRef(PyTuple_GET_ITEM(keys, i));
+        PyUnicode_InternInPlace(&key);
+        int ret = Call_set_keyword(self, call, key, values[i]);
+        Py_DECREF(key);
+        if (ret != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static PyObject *none_to_null(PyObject *value)
+{
+    return value == Py_None ? NULL : value;
+}
+
+/* Puts the call's arguments in order: None is the same as absent, a rename_request names those
+ * without a name. */
+int Call_settle(Session *self, Call *call)
+{
+    call->name = none_to_null(call->name);
+    call->json = none_to_null(call->json);
+    call->headers = none_to_null(call->headers);
+    call->params = none_to_null(call->params);
+    call->auth = none_to_null(call->auth);
+    call->context = none_to_null(call->context);
+    call->data = none_to_null(call->data);
+    int named = call->name ? PyObject_IsTrue(call->name) : 0;
+    int with_data = call->data ? PyObject_IsTrue(call->data) : 0;
+    if (named < 0 || with_data < 0)
+        return -1;
+    if (!with_data)
+        call->data = NULL;
+    if (!named)
+        call->name = none_to_null(self->request_name);
+    if (call->context && !PyDict_Check(call->context)) {
+        PyErr_SetString(PyExc_TypeError, "context is a dict");
+        return -1;
+    }
+    if (!PyUnicode_Check(call->path)) {
+        PyErr_Format(PyExc_TypeError, "url is a str, not %s", Py_TYPE(call->path)->tp_name);
+        return -1;
+    }
+    if (call->extra) {
+        PyObject *helper = state_helper(self->state, HELPER_unknown_keywords);
+        PyObject *both = helper ? PyObject_CallFunction(helper, "OOOO", call->method, call->extra,
+                                                        call->data ? call->data : Py_None,
+                                                        call->params ? call->params : Py_None)
+                                : NULL;
+        if (!both)
+            return -1;
+        Py_SETREF(call->extra, both); /* keeps the two alive */
+        call->data = none_to_null(PyTuple_GET_ITEM(both, 0));
+        call->params = none_to_null(PyTuple_GET_ITEM(both, 1));
+    }
+    return 0;
+}

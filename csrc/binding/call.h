@@ -1,0 +1,40 @@
+/* Calls: what the arguments of a request say. */
+#ifndef OPF_BINDING_CALL_H
+#define OPF_BINDING_CALL_H
+
+#include "binding/session.h"
+
+typedef struct Call {
+    PyObject *method; /* as given: owned */
+    PyObject *path;
+    PyObject *name;
+    PyObject *data;
+    PyObject *json;
+    PyObject *headers;
+    PyObject *auth;
+    PyObject *params;
+    PyObject *context;
+    PyObject *extra; /* dict of what is not among the above: owned, or NULL */
+    int max_redirects;
+    bool catch_response;
+    bool allow_redirects;
+    /* of a redirect */
+    PyObject *url;      /* absolute; owned, or NULL */
+    PyObject *location; /* of the first request, for a comparison of origins: owned */
+    bool no_body;
+    bool other_origin;
+} Call;
+
+/* Lets go of what the call owns. */
+void Call_fini(Call *call);
+
+/* Files one keyword argument, whose key must be interned. Returns 0, or -1 with an exception. */
+int Call_set_keyword(Session *self, Call *call, PyObject *key, PyObject *value);
+
+/* Files the keyword arguments of a vectorcall; keys may be NULL. Returns as above. */
+int Call_set_keywords(Session *self, Call *call, PyObject *const *values, PyObject *keys);
+
+/* Puts the arguments in order, once they are all there. Returns as above. */
+int Call_settle(Session *self, Call *call);
+
+#endif

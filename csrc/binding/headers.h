@@ -1,0 +1,49 @@
+/* The headers of a request, on their way to the engine.
+ *
+ * They point into Python objects: those of the call and of the session, and what is held in keep, a
+ * list that is made when it is first needed. Functions return 0, or -1 with an exception.
+ */
+#ifndef OPF_BINDING_HEADERS_H
+#define OPF_BINDING_HEADERS_H
+
+#include "binding/call.h"
+
+#define HEADERS_MAX 128
+
+typedef struct Headers {
+    opf_header list[HEADERS_MAX];
+    size_t n;
+    bool has_content_type; /* among the request's own */
+    bool has_accept;
+    bool has_accept_encoding;
+} Headers;
+
+/* Whether a header has the name, in any case. */
+bool Header_is(const opf_header *header, const char *name, size_t len);
+
+/* Holds an object for as long as the headers point into it. */
+int Headers_hold(PyObject **keep, PyObject *object);
+
+/* Adds a header, in the place of those of its name unless it is one more line of them. */
+int Headers_put(Headers *headers, const char *name, size_t name_len, const char *value,
+                size_t value_len, bool one_more);
+
+#define PUT_HEADER(headers, name, value)                                                           \
+    Headers_put(headers, name, sizeof(name) - 1, value, sizeof(value) - 1, false)
+
+/* Begins with those of every request. */
+int Headers_put_defaults(Session *self, Headers *headers);
+
+/* Adds those of the call: a dict, or whatever dict() takes. */
+int Headers_put_own(Headers *headers, PyObject *given, PyObject **keep);
+
+/* Adds the Authorization of the call, or else of the session. */
+int Headers_put_authorization(Session *self, Call *call, Headers *headers, PyObject **keep);
+
+/* Adds the cookies that the session has for the URL, unless the call has some of its own. */
+int Headers_put_cookies(Session *self, PyObject *url, Headers *headers, PyObject **keep);
+
+/* Takes all headers of a name away. */
+void Headers_drop(Headers *headers, const char *name, size_t len);
+
+#endif
