@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -21,7 +20,6 @@ import gevent
 from locust import constant
 from locust.env import Environment
 from locust.stats import StatsEntry, StatsError
-from servers import Listener
 
 WAIT = 20.0
 """Seconds that a test waits for what must happen before it fails."""
@@ -189,8 +187,6 @@ def open_files() -> int:
 
 # Locust in a process of its own
 
-LOCUST_OUTPUT = re.compile(r"^\[[^]]*\] ", re.MULTILINE)
-
 
 @dataclass(frozen=True)
 class Run:
@@ -230,9 +226,3 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def listener_total(listener: Listener) -> int:
-    """How many requests a port has answered."""
-    answered: int = listener.counts()["answered"]
-    return answered
