@@ -283,6 +283,7 @@ static int on_message_complete(llhttp_t *llhttp)
     opf_h1 *h1 = llhttp->data;
     if (is_interim(h1->message->status)) {
         opf_message_forget_head(h1->message);
+        llhttp->content_length = 0; /* llhttp would append the final response's digits to it */
         return 0;
     }
     h1->whole = true;
