@@ -7,10 +7,27 @@ import weakref
 from typing import Any
 
 import gevent
+from gevent import monkey
 
 from opscore_fast._core import Engine
 
-_engines: weakref.WeakKeyDictionary[Any, Engine] = weakref.WeakKeyDictionary()
+
+class _Holder:
+    """Keeps a thread's engine, and closes it when the thread ends: its hub has no word for that."""
+
+    def __init__(self, hub: Any) -> None:
+        self.hub = hub
+        self.engine = Engine(hub, os.environ.get("OPSCORE_FAST_NAMESERVERS") or None)
+
+    def __del__(self) -> None:
+        engine: Engine | None = getattr(self, "engine", None)
+        if engine is not None:
+            engine.close()
+
+
+# Of the native thread, where gevent's patched kind would be of the greenlet.
+_thread: Any = monkey.get_original("threading", "local")()
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 def current() -> Engine:
@@ -20,18 +37,19 @@ def current() -> Engine:
     system's.
     """
     hub = gevent.get_hub()
-    engine = _engines.get(hub)
-    if engine is None:
-        engine = Engine(hub, os.environ.get("OPSCORE_FAST_NAMESERVERS") or None)
-        _engines[hub] = engine
-    return engine
+    holder: _Holder | None = getattr(_thread, "holder", None)
+    if holder is None or holder.hub is not hub:
+        holder = _thread.holder = _Holder(hub)
+        _engines.add(holder.engine)
+    return holder.engine
 
 
 def _forget_in_child() -> None:
-    """Leave the parent's connections alone after a fork, and begin with new engines."""
-    for engine in _engines.values():
+    """Leave the parent's connections alone after a fork, and begin with a new engine."""
+    for engine in list(_engines):
         engine.mark_forked()
     _engines.clear()
+    _thread.__dict__.clear()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

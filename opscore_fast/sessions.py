@@ -103,7 +103,8 @@ class FastHttpSession(Session):
             ca_dir=ca_dir,
             max_headers=int(max_response_headers),
             max_body=int(max_response_body),
-            own_context=user is not None and type(user).context is not User.context,
+            own_context=user is not None
+            and getattr(type(user), "context", None) is not User.context,
         )
         self.auth_header = authorization
 
@@ -150,7 +151,11 @@ def _find_ca(ca_bundle: str | os.PathLike[str] | None) -> tuple[bytes | None, by
 def _default_headers(headers: dict[str, Any] | None) -> list[tuple[bytes, bytes]]:
     """Return the headers of every request, the user's in the place of ours of the same name."""
     merged = {"user-agent": ("User-Agent", f"opscore-fast/{__version__}")}
-    for name, value in (headers or {}).items():
+    try:
+        given = dict(headers or {})
+    except (TypeError, ValueError):
+        raise TypeError(f"headers is a dict, not {type(headers).__name__}") from None
+    for name, value in given.items():
         merged[str(name).lower()] = (str(name), value if isinstance(value, str) else str(value))
     try:
         return [

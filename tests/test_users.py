@@ -12,6 +12,7 @@ import gevent
 import pytest
 from conftest import Listen
 from helpers import (
+    OURS,
     Users,
     local_environment,
     make_user,
@@ -392,3 +393,11 @@ def test_ramp_up_and_down(users: Users, app: Listener) -> None:
             change_to(count)
         runner.stop()
         assert environment.stats.total.num_failures == 0
+
+
+@pytest.mark.parametrize("headers", [["X"], 5, "X: 1"])
+def test_default_headers_of_a_wrong_type(
+    app: Listener, environment: Environment, headers: Any
+) -> None:
+    with pytest.raises(TypeError, match="headers is a dict"):
+        make_user(OURS, app.url, environment, default_headers=headers)

@@ -78,14 +78,14 @@ static int hold_loop(Engine *self, bool hold, State *state)
 
 int Engine_check(Engine *self)
 {
-    if (!self->watcher) {
-        PyErr_SetString(PyExc_RuntimeError, "the engine of this session is closed");
-        return -1;
-    }
     if (self->forked) {
         PyErr_SetString(
             PyExc_RuntimeError,
             "this session was used before the process forked: make a new one in the child process");
+        return -1;
+    }
+    if (!self->watcher) {
+        PyErr_SetString(PyExc_RuntimeError, "the engine of this session is closed");
         return -1;
     }
     if (self->thread != PyThread_get_thread_ident()) {
@@ -216,12 +216,11 @@ static int Engine_init(Engine *self, PyObject *args, PyObject *kwargs)
     }
     self->hub = Py_NewRef(hub);
     self->thread = PyThread_get_thread_ident();
-    PyObject *loop = PyObject_GetAttrString(hub, "loop");
-    if (!loop)
+    self->loop = PyObject_GetAttrString(hub, "loop");
+    if (!self->loop)
         return -1;
     self->watcher =
-        PyObject_CallMethod(loop, "io", "iiO", opf_engine_fd(self->engine), 1, Py_False);
-    Py_DECREF(loop);
+        PyObject_CallMethod(self->loop, "io", "iiO", opf_engine_fd(self->engine), 1, Py_False);
     if (!self->watcher)
         return -1;
     PyObject *dispatch = PyObject_GetAttrString((PyObject *)self, "dispatch");
@@ -242,10 +241,31 @@ static PyObject *Engine_mark_forked(Engine *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+/* Whether watchers of the loop may still be touched: 1, 0, or -1 with an exception. */
+static int loop_is_alive(Engine *self)
+{
+    PyObject *pointer = PyObject_GetAttrString(self->loop, "ptr");
+    if (!pointer)
+        return -1;
+    int alive = PyObject_IsTrue(pointer);
+    Py_DECREF(pointer);
+    return alive;
+}
+
 static PyObject *Engine_close(Engine *self, PyObject *Py_UNUSED(ignored))
 {
     if (!self->watcher)
         Py_RETURN_NONE;
+    int alive = loop_is_alive(self);
+    if (alive < 0)
+        return NULL;
+    if (!alive) {
+        /* the watcher can't be stopped any more, but must not keep us */
+        if (PyObject_SetAttrString(self->watcher, "callback", Py_None) != 0)
+            return NULL;
+        Py_CLEAR(self->watcher);
+        Py_RETURN_NONE;
+    }
     PyObject *stopped = PyObject_CallMethod(self->watcher, "stop", NULL);
     if (!stopped)
         return NULL;
@@ -276,6 +296,7 @@ static int Engine_traverse(Engine *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->hub);
+    Py_VISIT(self->loop);
     Py_VISIT(self->watcher);
     return 0;
 }
@@ -283,6 +304,7 @@ static int Engine_traverse(Engine *self, visitproc visit, void *arg)
 static int Engine_clear(Engine *self)
 {
     Py_CLEAR(self->hub);
+    Py_CLEAR(self->loop);
     Py_CLEAR(self->watcher);
     return 0;
 }

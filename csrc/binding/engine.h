@@ -9,6 +9,7 @@ struct Response;
 typedef struct Engine {
     PyObject_HEAD opf_engine *engine;
     PyObject *hub;
+    PyObject *loop;       /* the hub's, which may be destroyed before the engine is closed */
     PyObject *watcher;    /* the hub's, on the engine's descriptor */
     unsigned long thread; /* of the hub */
     Py_ssize_t n_waiting; /* greenlets */
