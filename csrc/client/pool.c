@@ -122,8 +122,20 @@ void opf_pool_free(opf_pool *pool)
     opf_mem_free(pool);
 }
 
+/* Forgets the origins that nothing is kept or asked for of: a session may go to ever new ones. */
+static void drop_unused(opf_pool *pool)
+{
+    for (opf_node *n = pool->origins.next, *next; n != &pool->origins; n = next) {
+        opf_origin *origin = OPF_CONTAINER(n, opf_origin, link);
+        next = n->next;
+        if (!origin->n_conns && opf_list_empty(&origin->waiting))
+            origin_free(origin);
+    }
+}
+
 static opf_origin *origin_new(opf_pool *pool, const opf_url *url)
 {
+    drop_unused(pool);
     opf_origin *origin = opf_mem_zalloc(sizeof(*origin) + url->host_len + 1);
     if (!origin)
         return NULL;

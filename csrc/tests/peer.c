@@ -179,14 +179,12 @@ static void on_done(opf_exchange *exchange, void *arg)
     c->done++;
 }
 
-int call_submit(call *c, opf_engine *engine, opf_pool *pool, const char *method, bool tls,
-                uint16_t port, const void *body, size_t body_len)
+int call_submit_url(call *c, opf_engine *engine, opf_pool *pool, const char *method,
+                    const char *text, const void *body, size_t body_len)
 {
-    char text[64];
     const char *why;
     opf_url url;
     opf_request_error error;
-    snprintf(text, sizeof(text), "%s://127.0.0.1:%u/", tls ? "https" : "http", port);
     if (opf_url_parse(text, strlen(text), &url, &why) != 0)
         return OPF_EINVAL;
     if (!c->exchange && !(c->exchange = opf_exchange_new(engine)))
@@ -197,6 +195,14 @@ int call_submit(call *c, opf_engine *engine, opf_pool *pool, const char *method,
                            .body = body,
                            .body_len = body_len};
     return opf_exchange_submit(c->exchange, pool, &request, on_done, c, &error);
+}
+
+int call_submit(call *c, opf_engine *engine, opf_pool *pool, const char *method, bool tls,
+                uint16_t port, const void *body, size_t body_len)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "%s://127.0.0.1:%u/", tls ? "https" : "http", port);
+    return call_submit_url(c, engine, pool, method, text, body, body_len);
 }
 
 bool call_drive(opf_engine *engine, const int *count, int wanted)

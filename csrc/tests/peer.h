@@ -46,7 +46,11 @@ typedef struct call {
     int done; /* how often it was told */
 } call;
 
-/* Submits a request to http(s)://127.0.0.1:port/ by the pool. Returns as opf_exchange_submit. */
+/* Submits a request to the URL by the pool. Returns as opf_exchange_submit. */
+int call_submit_url(call *c, opf_engine *engine, opf_pool *pool, const char *method,
+                    const char *url, const void *body, size_t body_len);
+
+/* The same to http(s)://127.0.0.1:port/. */
 int call_submit(call *c, opf_engine *engine, opf_pool *pool, const char *method, bool tls,
                 uint16_t port, const void *body, size_t body_len);
 

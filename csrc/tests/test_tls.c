@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "drive.h"
 #include "opf.h"
 #include "peer.h"
 
@@ -238,5 +239,37 @@ TEST(no_answer_is_no_success)
     client_fini(&c);
     free(body);
 }
+
+#ifdef OPF_FAULTS
+
+TEST(each_allocation_fails_once)
+{
+    bool fired = true;
+    for (long n = 0; fired && n < 500; n++) {
+        client c = {.server = peer_new(serve_records, NULL)};
+        call get = {0};
+        int error, ret = 0;
+        char text[256];
+        opf_pool_options options = {.network_timeout_ns = 10 * OPF_NS_PER_S};
+        opf_mem_fail_after(n);
+        c.engine = opf_engine_new(NULL);
+        c.pool = c.engine ? opf_pool_new(c.engine, &options, &error, text, sizeof(text)) : NULL;
+        for (int i = 0; c.pool && i < 2 && ret == 0; i++) {
+            ret = call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0);
+            CHECK(ret == 0 || ret == OPF_ENOMEM);
+            if (ret == 0)
+                CHECK(call_drive(c.engine, &get.done, i + 1));
+            opf_failure failure =
+                get.exchange ? opf_exchange_result(get.exchange)->failure : OPF_FAIL_NONE;
+            CHECK(failure == OPF_FAIL_NONE || failure == OPF_FAIL_NOMEM || failure == OPF_FAIL_TLS);
+        }
+        fired = drive_fault_fired(n);
+        opf_exchange_free(get.exchange);
+        client_fini(&c);
+    }
+    CHECK(!fired);
+}
+
+#endif
 
 OPF_TEST_MAIN
