@@ -18,6 +18,7 @@ from locust.env import Environment
 from locust.event import EventHook
 from servers import Listener
 
+from opscore_fast import engines
 from opscore_fast._core import Collector, Engine, Session
 from opscore_fast.exceptions import RedirectError
 
@@ -195,6 +196,28 @@ def test_session_without_its_event(app: Listener, environment: Environment) -> N
     del client.request_event
     with pytest.raises(AttributeError, match="fire"):
         client.get("/ok")
+
+
+def test_session_whose_set_up_failed() -> None:
+    session = Session.__new__(Session)
+    with pytest.raises(TypeError, match="are bytes"):
+        session.__init__(  # type: ignore[misc]
+            "http://127.0.0.1:1", EventHook(), None, engines.current, [], 1.0, 1.0, 10, 30, False,
+            "no bytes", None, 0, 0, False,
+        )  # fmt: skip
+    with pytest.raises(RuntimeError, match="not set up"):
+        session.get("/ok")
+
+
+def test_engine_closed_while_a_request_is_made(app: Listener) -> None:
+    engine = Engine(gevent.get_hub())
+    session = Session(
+        app.url, EventHook(), None, lambda: engine, [], 1.0, 1.0, 10, 30, False,
+        None, None, 0, 0, False,
+    )  # fmt: skip
+    session.cookiejar = MeddlingJar(engine.close)
+    with pytest.raises(RuntimeError, match="is closed"):
+        gevent.spawn(session.get, "/ok").get(timeout=20)
 
 
 def test_engine_closed_while_it_dispatches(app: Listener) -> None:

@@ -115,7 +115,9 @@ int Engine_wait(Engine *self, Response *response)
     if (!greenlet)
         return -1;
     int ret = -1;
-    if (greenlet == self->hub) {
+    if (Engine_check(self) != 0) {
+        /* closed while the request was put together: nobody would ever switch here */
+    } else if (greenlet == self->hub) {
         PyObject *error = state_helper(state, HELPER_blocking_switch_out);
         if (error)
             PyErr_SetString(error, "requests can't be made in a callback of the event loop");

@@ -287,7 +287,7 @@ static int find_error(Session *self, Response *response)
 
 static int get_ready(Session *self)
 {
-    if (!self->engine_factory) {
+    if (!self->engine_factory || !self->base_url) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the session is not set up: call super().__init__() in its class");
         return -1;
