@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -29,7 +29,7 @@ def dns_server() -> Iterator[Server]:
 def dns(dns_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
     """A name server without names, which an engine of the test's own asks."""
     listener = dns_server.listen(zone={})
-    monkeypatch.setattr(engines, "_engines", weakref.WeakKeyDictionary())
+    monkeypatch.setattr(engines, "_thread", SimpleNamespace())
     monkeypatch.setenv("OPSCORE_FAST_NAMESERVERS", f"127.0.0.1:{listener.port}")
     # One short attempt at a server that doesn't answer, and no domain to search.
     monkeypatch.setenv("RES_OPTIONS", "timeout:1 attempts:1")
