@@ -189,6 +189,10 @@ typedef struct opf_request {
      * ends or is freed. */
     const void *body;
     size_t body_len;
+    /* The response's body is not waited for: done is called when the headers are there, and again
+     * whenever there is something to opf_exchange_read. It is not decoded, and max_body is no limit
+     * on it. */
+    bool stream;
 } opf_request;
 
 /* Why a request was refused with OPF_EINVAL. */
@@ -247,6 +251,7 @@ typedef struct opf_result {
         start_ns;     /* when connecting began, or on a kept connection just before the send call */
     uint64_t sent_ns; /* just before the first send call; 0: nothing was sent */
     uint64_t end_ns;  /* when the last byte reached the kernel, or the failure happened */
+    uint64_t head_ns; /* of a stream: when its headers had reached the kernel; 0: not yet */
     uint64_t seen_ns; /* when the engine saw it: seen_ns - end_ns is the client's own lag */
     uint64_t idle_ns; /* how long the connection had been idle before; 0 on a new one */
     uint32_t carried; /* requests that the connection had carried before */
@@ -256,6 +261,12 @@ typedef struct opf_result {
 
 /* The result of an exchange that is done. It belongs to the exchange. */
 const opf_result *opf_exchange_result(const opf_exchange *exchange);
+
+/* Takes up to size bytes of a streamed body, as they were sent. Returns their number; 0: none are
+ * there now, and the result tells whether more is to come (its phase is OPF_PHASE_BODY and there is
+ * no failure: done will be called) or that was all. What nobody takes stays with the server: some
+ * hundred KiB are held, then the connection is not read any more. */
+size_t opf_exchange_read(opf_exchange *exchange, void *data, size_t size);
 
 /* The sink's object that holds exactly the body, which the caller then owns (body stays valid while
  * it lives); NULL when the body is not in one. */

@@ -1,6 +1,6 @@
 """The C engine of opscore_fast, as Python sees it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from datetime import timedelta
 from http.cookiejar import CookieJar
 from types import TracebackType
@@ -17,6 +17,8 @@ _Auth = tuple[str | bytes, str | bytes]
 class _Keywords(TypedDict, total=False):
     name: str | None
     catch_response: bool
+    stream: bool
+    files: Any
     headers: Mapping[str, Any] | None
     auth: _Auth | None
     allow_redirects: bool
@@ -75,7 +77,13 @@ class FastResponse:
     def elapsed(self) -> timedelta: ...
     @property
     def lag(self) -> float: ...
+    @property
+    def stream(self) -> Self: ...
     def json(self) -> Any: ...
+    def read(self, size: int | None = None, /) -> bytes: ...
+    def iter_content(
+        self, chunk_size: int = 1024, decode_content: bool = True
+    ) -> Generator[str | bytes]: ...
     def raise_for_status(self) -> None: ...
     def success(self) -> None: ...
     def failure(self, exc: Exception | str, /) -> None: ...

@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 from base64 import b64encode
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import urlencode
+
+from urllib3.fields import RequestField
+from urllib3.filepost import encode_multipart_formdata
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +33,51 @@ def encode(data: Any) -> tuple[bytes, str]:
     if hasattr(data, "__iter__"):
         return b"".join(map(_as_bytes, data)), "application/octet-stream"
     raise TypeError(f"data is a str, bytes, dict or file, not {type(data).__name__}")
+
+
+def encode_files(files: Any, data: Any) -> tuple[bytes, str]:
+    """Return a multipart/form-data body (RFC 7578) and its Content-Type.
+
+    files: mapping or pairs of field name and file, which is a str, bytes or file object, or a tuple
+    (file name, file[, Content-Type[, more headers]]), as requests and geventhttpclient take it.
+    data: mapping or pairs of further fields, or None. Raises ValueError for data of another kind.
+    """
+    if isinstance(data, str | bytes):
+        raise ValueError("with files=, data is a dict of form fields, not a str or bytes")
+    fields = []
+    for name, values in _pairs(data or {}):
+        if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+            values = [values]
+        fields += [_form_field(name, value) for value in values if value is not None]
+    fields += [_file_field(name, file) for name, file in _pairs(files)]
+    return encode_multipart_formdata(fields)
+
+
+def _pairs(given: Any) -> list[tuple[str, Any]]:
+    items = given.items() if isinstance(given, Mapping) else given
+    return [
+        (name.decode() if isinstance(name, bytes) else str(name), value) for name, value in items
+    ]
+
+
+def _form_field(name: str, value: Any) -> RequestField:
+    field = RequestField(name, value if isinstance(value, bytes) else str(value))
+    field.make_multipart()
+    return field
+
+
+def _file_field(name: str, file: Any) -> RequestField:
+    filename, content_type, headers = None, None, None
+    if isinstance(file, tuple | list):
+        filename, file, content_type, headers, *_ = [*file, None, None][: max(4, len(file))]
+    else:
+        guessed = getattr(file, "name", None)
+        usable = isinstance(guessed, str) and guessed and guessed[0] != "<" and guessed[-1] != ">"
+        filename = PurePath(guessed).name if usable and guessed else name
+    content = file.read() if hasattr(file, "read") else file
+    field = RequestField(name, content, filename=filename, headers=dict(headers or {}))
+    field.make_multipart(content_type=content_type)
+    return field
 
 
 def _as_bytes(part: Any) -> bytes:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import zlib
+from collections.abc import Generator
+from typing import Any, cast
 
+import brotli
 from charset_normalizer import detect
 from geventhttpclient.header import Headers
 from requests.utils import get_encoding_from_headers
 
 from opscore_fast._core import FastResponse, ResponseContextManager
+from opscore_fast.exceptions import RequestError
 
 __all__ = ["FastRequest", "FastResponse", "ResponseContextManager", "RestResponseContextManager"]
 
@@ -39,6 +43,49 @@ class RestResponseContextManager(ResponseContextManager):
 def make_headers(fields: list[tuple[str, str]]) -> Headers:
     """Return the mapping that Locust's FastHttpSession has for headers."""
     return Headers(fields)
+
+
+def iter_content(
+    response: FastResponse, chunk_size: int = 1024, decode_content: bool = True
+) -> Generator[str | bytes]:
+    """Yield the body in pieces of chunk_size bytes, as Locust's FastResponse.iter_content does.
+
+    With decode_content a piece that is UTF-8 is a str. A connection that ends early ends it.
+    """
+    while True:
+        try:
+            piece = response.read(chunk_size)
+        except RequestError:
+            return
+        if not piece:
+            return
+        if decode_content:
+            try:
+                yield piece.decode()
+                continue
+            except UnicodeDecodeError:
+                pass
+        yield piece
+
+
+def decode_content(raw: bytes, coding: str) -> bytes:
+    """Undo the Content-Encoding of a stream that was read to its end; one not known is left alone.
+
+    Raises zlib.error or brotli.error for a body that is malformed.
+    """
+    if not raw:
+        return raw
+    match coding.strip().lower():
+        case "gzip" | "x-gzip":
+            return zlib.decompress(raw, 16 + zlib.MAX_WBITS)
+        case "deflate":
+            try:
+                return zlib.decompress(raw)
+            except zlib.error:
+                return zlib.decompress(raw, -zlib.MAX_WBITS)
+        case "br":
+            return cast(bytes, brotli.decompress(raw))
+    return raw
 
 
 def make_request(url: str, head: bytes, body: str | bytes | None) -> FastRequest:

@@ -113,6 +113,21 @@ class FastHttpSession(Session):
         """As much of Locust's user agent as locustfiles use: ``client.clientpool.close()``."""
         return _Client(self)
 
+    def iter_lines(self, url: str, method: str = "GET", **kwargs: Any) -> Generator[str]:
+        """Send a request and yield the lines of its response while it comes, without their ends.
+
+        kwargs: as of request(). Raises the error of a failed request.
+        """
+        response = self.request(method, url, stream=True, **kwargs)
+        response.raise_for_status()
+        rest = ""
+        for piece in response.iter_content(chunk_size=1024, decode_content=True):
+            rest += piece.decode(errors="replace") if isinstance(piece, bytes) else piece
+            *lines, rest = rest.split("\n")
+            yield from lines
+        if rest:
+            yield rest
+
     @contextmanager
     def rename_request(self, name: str) -> Generator[None]:
         """Give the requests of a with-block that have no name of their own this one."""

@@ -863,17 +863,6 @@ def test_headers_of_a_wrong_type(app: Listener, environment: Environment, header
 NOT_YET = (NotImplementedError, LocustError)
 
 
-@pytest.mark.parametrize("arguments", [{"stream": True}, {"files": {"a": b"x"}}])
-def test_arguments_not_supported_yet(
-    app: Listener, environment: Environment, arguments: dict[str, Any]
-) -> None:
-    client = make_user(OURS, app.url, environment).client
-    with pytest.raises(NOT_YET, match=next(iter(arguments))):
-        client.post("/ok", **arguments)
-    assert app.counts()["requests"] == 0
-    assert client.get("/ok").text == "ok"
-
-
 @pytest.mark.parametrize(
     "attributes",
     [

@@ -64,16 +64,18 @@ enum { NAMES(AS_ENUM) METHODS(AS_ENUM) N_NAMES };
     X(bad_status, "opscore_fast.exceptions", "bad_status")                                         \
     X(too_many_redirects, "opscore_fast.exceptions", "too_many_redirects")                         \
     X(redirect_error, "opscore_fast.exceptions", "RedirectError")                                  \
-    X(unsupported, "opscore_fast.exceptions", "unsupported")                                       \
     X(redirect, "opscore_fast.urls", "redirect")                                                   \
     X(with_params, "opscore_fast.urls", "with_params")                                             \
     X(ascii_url, "opscore_fast.urls", "ascii_url")                                                 \
     X(encode_body, "opscore_fast.bodies", "encode")                                                \
+    X(encode_files, "opscore_fast.bodies", "encode_files")                                         \
     X(unknown_keywords, "opscore_fast.bodies", "unknown_keywords")                                 \
     X(basic_auth, "opscore_fast.bodies", "basic_auth")                                             \
     X(new_cookiejar, "opscore_fast.cookies", "new_jar")                                            \
     X(cookie_header, "opscore_fast.cookies", "header")                                             \
     X(extract_cookies, "opscore_fast.cookies", "extract")                                          \
+    X(iter_content, "opscore_fast.responses", "iter_content")                                      \
+    X(decode_content, "opscore_fast.responses", "decode_content")                                  \
     X(make_headers, "opscore_fast.responses", "make_headers")                                      \
     X(make_request, "opscore_fast.responses", "make_request")                                      \
     X(decode_text, "opscore_fast.responses", "decode_text")                                        \

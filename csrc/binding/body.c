@@ -27,11 +27,9 @@ static int own_bytes(Body *body, PyObject *bytes)
     return 0;
 }
 
-/* Whatever is neither str nor bytes: dicts, files. */
-static int other_body(Session *self, PyObject *data, Body *body)
+/* Takes over a pair of bytes and Content-Type, as a helper has made it. */
+static int take_pair(PyObject *both, Body *body)
 {
-    PyObject *helper = state_helper(self->state, HELPER_encode_body);
-    PyObject *both = helper ? PyObject_CallOneArg(helper, data) : NULL;
     PyObject *bytes, *content_type;
     if (!both)
         return -1;
@@ -46,10 +44,21 @@ static int other_body(Session *self, PyObject *data, Body *body)
     return ret;
 }
 
+/* Whatever is neither str nor bytes: dicts, files. */
+static int other_body(Session *self, PyObject *data, Body *body)
+{
+    PyObject *helper = state_helper(self->state, HELPER_encode_body);
+    return take_pair(helper ? PyObject_CallOneArg(helper, data) : NULL, body);
+}
+
 int Body_make(Session *self, const Call *call, bool has_content_type, Body *body)
 {
     if (call->no_body)
         return 0;
+    if (call->multipart) {
+        body->own_type = true;
+        return take_pair(Py_NewRef(call->multipart), body);
+    }
     if (!call->data) {
         body->is_text = body->is_json = call->json != NULL; /* written last of all */
         return 0;

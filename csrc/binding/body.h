@@ -10,6 +10,7 @@ typedef struct Body {
     PyObject *owner;          /* bytes that data points into: owned, or NULL */
     const char *content_type; /* to be sent unless one is given; NULL: none */
     PyObject *content_type_owner;
+    bool own_type; /* content_type goes in the place of any other */
     bool is_text;
     bool is_json;
 } Body;

@@ -6,19 +6,9 @@ void Call_fini(Call *call)
 {
     Py_XDECREF(call->method);
     Py_XDECREF(call->extra);
+    Py_XDECREF(call->multipart);
     Py_XDECREF(call->url);
     Py_XDECREF(call->location);
-}
-
-static int refuse(Session *self, const char *what)
-{
-    PyObject *helper = state_helper(self->state, HELPER_unsupported);
-    PyObject *error = helper ? PyObject_CallFunction(helper, "s", what) : NULL;
-    if (error) {
-        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-        Py_DECREF(error);
-    }
-    return -1;
 }
 
 static int set_flag(bool *flag, PyObject *value)
@@ -51,7 +41,6 @@ static int set_extra(Call *call, PyObject *key, PyObject *value)
 int Call_set_keyword(Session *self, Call *call, PyObject *key, PyObject *value)
 {
     PyObject *const *names = self->state->names;
-    int truth;
     if (key == names[NAME_url])
         call->path = value;
     else if (key == names[NAME_method])
@@ -79,9 +68,9 @@ int Call_set_keyword(Session *self, Call *call, PyObject *key, PyObject *value)
     else if (key == names[NAME_max_retries])
         return 0;
     else if (key == names[NAME_stream])
-        return (truth = PyObject_IsTrue(value)) > 0 ? refuse(self, "stream=True") : truth;
+        return set_flag(&call->stream, value);
     else if (key == names[NAME_files])
-        return (truth = PyObject_IsTrue(value)) > 0 ? refuse(self, "files=") : truth;
+        call->files = value;
     else
         return set_extra(call, key, value);
     return 0;
@@ -106,6 +95,19 @@ static PyObject *none_to_null(PyObject *value)
     return value == Py_None ? NULL : value;
 }
 
+/* Encodes files, if there are any: once, since they may be read only once. */
+static int encode_files(Session *self, Call *call)
+{
+    int any = call->files ? PyObject_IsTrue(call->files) : 0;
+    if (any <= 0)
+        return any;
+    PyObject *helper = state_helper(self->state, HELPER_encode_files);
+    PyObject *data = call->data ? call->data : call->json ? call->json : Py_None;
+    if (helper)
+        call->multipart = PyObject_CallFunctionObjArgs(helper, call->files, data, NULL);
+    return call->multipart ? 0 : -1;
+}
+
 /* Puts the call's arguments in order: None is the same as absent, a rename_request names those
  * without a name. */
 int Call_settle(Session *self, Call *call)
@@ -117,6 +119,7 @@ int Call_settle(Session *self, Call *call)
     call->auth = none_to_null(call->auth);
     call->context = none_to_null(call->context);
     call->data = none_to_null(call->data);
+    call->files = none_to_null(call->files);
     int named = call->name ? PyObject_IsTrue(call->name) : 0;
     int with_data = call->data ? PyObject_IsTrue(call->data) : 0;
     if (named < 0 || with_data < 0)
@@ -145,5 +148,5 @@ int Call_settle(Session *self, Call *call)
         call->data = none_to_null(PyTuple_GET_ITEM(both, 0));
         call->params = none_to_null(PyTuple_GET_ITEM(both, 1));
     }
-    return 0;
+    return encode_files(self, call);
 }

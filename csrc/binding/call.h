@@ -14,10 +14,13 @@ typedef struct Call {
     PyObject *auth;
     PyObject *params;
     PyObject *context;
+    PyObject *files;
     PyObject *extra; /* dict of what is not among the above: owned, or NULL */
     int max_redirects;
     bool catch_response;
+    bool stream;
     bool allow_redirects;
+    PyObject *multipart; /* (bytes, Content-Type) of files and data: owned, or NULL */
     /* of a redirect */
     PyObject *url;      /* absolute; owned, or NULL */
     PyObject *location; /* of the first request, for a comparison of origins: owned */

@@ -30,6 +30,8 @@ static const opf_sink bytes_sink = {.alloc = sink_alloc, .free = sink_free};
 
 static void ready_push(Engine *self, Response *response)
 {
+    if (response->in_ready)
+        return;
     response->in_ready = true;
     response->next_ready = NULL;
     response->prev_ready = self->ready_last;
@@ -61,6 +63,11 @@ void Engine_on_done(opf_exchange *exchange, void *arg)
     Response *response = arg;
     response->done = true;
     ready_push(response->engine, response);
+}
+
+void Engine_forget(Engine *self, Response *response)
+{
+    ready_remove(self, response);
 }
 
 /* Waiting */
@@ -121,6 +128,9 @@ int Engine_wait(Engine *self, Response *response)
         PyObject *error = state_helper(state, HELPER_blocking_switch_out);
         if (error)
             PyErr_SetString(error, "requests can't be made in a callback of the event loop");
+    } else if (response->greenlet) {
+        PyErr_SetString(PyExc_RuntimeError, "another greenlet is reading this response");
+        ret = 1; /* which goes on */
     } else if (hold_loop(self, true, state) == 0) {
         self->n_waiting++;
         response->greenlet = greenlet; /* only now may it be switched to */
@@ -128,8 +138,10 @@ int Engine_wait(Engine *self, Response *response)
         response->greenlet = NULL;
         self->n_waiting--;
     }
-    ready_remove(self, response);
     Py_DECREF(greenlet);
+    if (ret > 0)
+        return -1;
+    ready_remove(self, response);
     if (ret != 0) {
         opf_exchange_cancel(response->exchange);
         if (!self->n_waiting)

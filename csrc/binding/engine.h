@@ -30,4 +30,7 @@ int Engine_wait(Engine *self, struct Response *response);
 /* The done function of every exchange; arg is its Response. */
 void Engine_on_done(opf_exchange *exchange, void *arg);
 
+/* Takes a response that goes away out of the list of those whose greenlets are due. */
+void Engine_forget(Engine *self, struct Response *response);
+
 #endif

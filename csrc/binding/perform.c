@@ -68,7 +68,7 @@ static int make_headers(Session *self, Call *call, Headers *headers, Body *body,
         (asks_json && !headers->has_accept &&
          PUT_HEADER(headers, "Accept", "application/json") != 0))
         return -1;
-    if (!body->is_json && body->content_type && !any_type &&
+    if (!body->is_json && body->content_type && (body->own_type || !any_type) &&
         Headers_put(headers, "Content-Type", 12, body->content_type, strlen(body->content_type),
                     false) != 0)
         return -1;
@@ -109,7 +109,8 @@ static int submit(Session *self, Call *call, Response *response)
                            .headers = headers.list,
                            .n_headers = headers.n,
                            .body = body.data,
-                           .body_len = body.len};
+                           .body_len = body.len,
+                           .stream = call->stream};
     opf_request_error error;
     response->done = false;
     response->body_is_text = body.is_text;
@@ -242,7 +243,7 @@ static bool is_good(int status)
            status == 307 || status == 308;
 }
 
-static PyObject *failure_of(Session *self, Response *response)
+PyObject *Session_failure_of(Session *self, Response *response)
 {
     const opf_result *r = opf_exchange_result(response->exchange);
     PyObject *helper = state_helper(self->state, HELPER_failure);
@@ -275,7 +276,7 @@ static int find_error(Session *self, Response *response)
     if (response->error)
         return 0;
     if (result->failure != OPF_FAIL_NONE)
-        response->error = failure_of(self, response);
+        response->error = Session_failure_of(self, response);
     else if (!is_good(result->status))
         response->error = bad_status_of(self, response, result->status);
     else
@@ -329,6 +330,7 @@ static Response *new_response(Session *self, const Call *call)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     response->start_time = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    response->streamed = call->stream;
     response->method = Py_NewRef(call->method);
     response->path = Py_NewRef(call->path);
     response->name = Py_NewRef(call->name ? call->name : call->path);
@@ -365,7 +367,8 @@ static int exchange(Session *self, Call *call, Response *response)
         const opf_result *result = opf_exchange_result(response->exchange);
         if (!hops)
             start = result->start_ns;
-        response->elapsed_ns = result->end_ns - start;
+        /* of a stream, only until its headers were there */
+        response->elapsed_ns = (result->head_ns ? result->head_ns : result->end_ns) - start;
         if (take_cookies(self, response) != 0)
             return -1;
         int next = next_hop(self, call, response, hops);

@@ -35,11 +35,6 @@ static bool is_whole(const Response *self)
     return result_of(self)->failure == OPF_FAIL_NONE;
 }
 
-size_t Response_length(const Response *self)
-{
-    return is_whole(self) ? result_of(self)->body_len : 0;
-}
-
 static PyObject *latin1(const char *data, size_t len)
 {
     return PyUnicode_DecodeLatin1(data, (Py_ssize_t)len, NULL);
@@ -82,6 +77,28 @@ static const opf_field *find_field(const opf_result *result, const char *name)
             return field;
     }
     return NULL;
+}
+
+/* The number in Content-Length; 0 without one. */
+static size_t announced_length(const opf_result *result)
+{
+    size_t length = 0;
+    const opf_field *field = find_field(result, "content-length");
+    for (uint32_t i = 0; field && i < field->value_len; i++) {
+        char digit = result->head[field->value_at + i];
+        if (digit < '0' || digit > '9' || length > SIZE_MAX / 10 - 1)
+            return 0;
+        length = length * 10 + (size_t)(digit - '0');
+    }
+    return length;
+}
+
+size_t Response_length(const Response *self)
+{
+    const opf_result *result = result_of(self);
+    if (!is_whole(self))
+        return 0;
+    return self->streamed ? announced_length(result) : result->body_len;
 }
 
 PyObject *Response_header(const Response *self, const char *name)
@@ -163,12 +180,134 @@ static PyObject *get_headers(Response *self, void *Py_UNUSED(closure))
     return Py_XNewRef(self->headers);
 }
 
+/* Streams */
+
+#define READ_SIZE (64 << 10)
+
+/* The next bytes of a stream, up to READ_SIZE, waited for if need be: empty at its end, NULL with
+ * an exception. */
+static PyObject *read_stream(Response *self, size_t size)
+{
+    PyObject *bytes =
+        PyBytes_FromStringAndSize(NULL, size < READ_SIZE ? (Py_ssize_t)size : READ_SIZE);
+    if (!bytes)
+        return NULL;
+    for (;;) {
+        size_t n = opf_exchange_read(self->exchange, PyBytes_AS_STRING(bytes),
+                                     (size_t)PyBytes_GET_SIZE(bytes));
+        const opf_result *result = result_of(self);
+        if (n || (result->failure == OPF_FAIL_NONE && result->phase == OPF_PHASE_DONE)) {
+            _PyBytes_Resize(&bytes, (Py_ssize_t)n);
+            return bytes;
+        }
+        if (result->failure != OPF_FAIL_NONE) {
+            PyObject *error = Session_failure_of(self->session, self);
+            if (error)
+                PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+            Py_XDECREF(error);
+            break;
+        }
+        self->done = false;
+        if (Engine_check(self->engine) != 0 || Engine_wait(self->engine, self) != 0)
+            break;
+    }
+    Py_DECREF(bytes);
+    return NULL;
+}
+
+/* Up to size bytes of a stream; fewer only at its end. */
+static PyObject *read_whole(Response *self, size_t size)
+{
+    PyObject *all = PyByteArray_FromStringAndSize(NULL, 0);
+    while (all && (size_t)PyByteArray_GET_SIZE(all) < size) {
+        PyObject *piece = read_stream(self, size - (size_t)PyByteArray_GET_SIZE(all));
+        Py_ssize_t n = piece ? PyBytes_GET_SIZE(piece) : 0;
+        PyObject *grown = piece ? PySequence_InPlaceConcat(all, piece) : NULL;
+        Py_XDECREF(piece);
+        Py_SETREF(all, grown);
+        if (!n)
+            break;
+    }
+    PyObject *bytes = all ? PyBytes_FromObject(all) : NULL;
+    Py_XDECREF(all);
+    return bytes;
+}
+
+static PyObject *get_content(Response *self, void *Py_UNUSED(closure));
+
+static PyObject *Response_read(Response *self, PyObject *args)
+{
+    PyObject *given = Py_None;
+    size_t size = SIZE_MAX;
+    if (!PyArg_ParseTuple(args, "|O:read", &given))
+        return NULL;
+    if (given != Py_None) {
+        Py_ssize_t n = PyNumber_AsSsize_t(given, PyExc_OverflowError);
+        if (n == -1 && PyErr_Occurred())
+            return NULL;
+        if (n >= 0)
+            size = (size_t)n;
+    }
+    if (self->streamed && !self->content)
+        return read_whole(self, size);
+    PyObject *content = get_content(self, NULL);
+    if (!content || content == Py_None)
+        return content;
+    size_t left = (size_t)PyBytes_GET_SIZE(content) - self->read_at;
+    if (size > left)
+        size = left;
+    PyObject *piece =
+        PyBytes_FromStringAndSize(PyBytes_AS_STRING(content) + self->read_at, (Py_ssize_t)size);
+    if (piece)
+        self->read_at += size;
+    Py_DECREF(content);
+    return piece;
+}
+
+/* The rest of a stream, decoded. */
+static PyObject *stream_content(Response *self)
+{
+    PyObject *raw = read_whole(self, SIZE_MAX);
+    PyObject *coding = raw ? Response_header(self, "content-encoding") : NULL;
+    if (!coding)
+        return raw && !PyErr_Occurred() ? raw : (Py_XDECREF(raw), NULL);
+    PyObject *helper = state_helper(self->state, HELPER_decode_content);
+    PyObject *decoded = helper ? PyObject_CallFunctionObjArgs(helper, raw, coding, NULL) : NULL;
+    Py_DECREF(coding);
+    Py_DECREF(raw);
+    return decoded;
+}
+
+static PyObject *Response_iter_content(Response *self, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"chunk_size", "decode_content", NULL};
+    PyObject *size = NULL, *decode = Py_True;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:iter_content", keywords, &size, &decode))
+        return NULL;
+    PyObject *helper = state_helper(self->state, HELPER_iter_content);
+    PyObject *usual = size ? Py_NewRef(size) : PyLong_FromLong(1024);
+    PyObject *pieces = helper && usual ? PyObject_CallFunctionObjArgs(helper, (PyObject *)self,
+                                                                      usual, decode, NULL)
+                                       : NULL;
+    Py_XDECREF(usual);
+    return pieces;
+}
+
+static PyObject *get_stream(Response *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(self);
+}
+
 static PyObject *get_content(Response *self, void *Py_UNUSED(closure))
 {
     if (self->content)
         return Py_NewRef(self->content);
     if (!is_whole(self))
         Py_RETURN_NONE;
+    if (self->streamed) {
+        self->content = stream_content(self);
+        return Py_XNewRef(self->content);
+    }
     const opf_result *result = result_of(self);
     self->content = opf_exchange_take_body(self->exchange);
     if (!self->content)
@@ -204,7 +343,8 @@ static PyObject *get_text(Response *self, void *Py_UNUSED(closure))
     if (!is_whole(self))
         Py_RETURN_NONE;
     const opf_result *result = result_of(self);
-    if ((!self->encoding || self->encoding == Py_None) && plain_encoding(result)) {
+    if (!self->streamed && (!self->encoding || self->encoding == Py_None) &&
+        plain_encoding(result)) {
         PyObject *text = PyUnicode_DecodeUTF8((const char *)result->body,
                                               (Py_ssize_t)result->body_len, "replace");
         if (text && !self->encoding)
@@ -347,6 +487,8 @@ static void Response_dealloc(Response *self)
     if (self->weakrefs)
         PyObject_ClearWeakRefs((PyObject *)self);
     Response_clear(self);
+    if (self->engine)
+        Engine_forget(self->engine, self);
     opf_exchange_free(self->exchange);
     Py_XDECREF(self->method);
     Py_XDECREF(self->path);
@@ -381,6 +523,8 @@ static PyGetSetDef Response_getset[] = {
      "Exception: what makes the request a failure, or None", NULL},
     {"encoding", (getter)get_encoding, (setter)set_encoding,
      "str: encoding of text, found out when first needed unless it is set before", NULL},
+    {"stream", (getter)get_stream, NULL, "what the body can be read from: the response itself",
+     NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {NULL},
 };
@@ -388,6 +532,14 @@ static PyGetSetDef Response_getset[] = {
 static PyMethodDef Response_methods[] = {
     {"json", (PyCFunction)Response_json, METH_NOARGS,
      "json($self, /)\n--\n\nThe value of the JSON text in the body. Raises json.JSONDecodeError."},
+    {"read", (PyCFunction)Response_read, METH_VARARGS,
+     "read($self, size=None, /)\n--\n\nUp to size bytes of the body, all that is left without "
+     "one.\n\n"
+     "Of a stream (stream=True) as they were sent, waited for; fewer only at its end."},
+    {"iter_content", (PyCFunction)(void (*)(void))Response_iter_content,
+     METH_VARARGS | METH_KEYWORDS,
+     "iter_content($self, chunk_size=1024, decode_content=True)\n--\n\nThe body in pieces.\n\n"
+     "Each is a str if it is UTF-8 and decode_content is true, else bytes, as Locust has it."},
     {"raise_for_status", (PyCFunction)Response_raise_for_status, METH_NOARGS,
      "raise_for_status($self, /)\n--\n\nRaise the error of a failed request."},
     {"success", (PyCFunction)Response_no_verdict, METH_NOARGS,

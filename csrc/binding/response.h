@@ -26,6 +26,8 @@ typedef struct Response {
     PyObject *context;  /* dict, or NULL: empty */
     PyObject *url;      /* the whole URL of the last request; NULL: base and path */
     PyObject *body;     /* bytes of a long body, or NULL */
+    bool streamed;      /* its body is read from the exchange */
+    size_t read_at;     /* bytes of content that read() has given; of a stream none */
     bool body_is_text;  /* request.body is a str */
     double start_time;  /* seconds since 1970 */
     uint64_t elapsed_ns;
@@ -50,7 +52,7 @@ Response *Response_new(PyTypeObject *type, State *state, struct Session *session
 /* The whole URL of the last request: a new reference, or NULL with an exception. */
 PyObject *Response_get_url(Response *self);
 
-/* Length of the body in bytes; 0 for none. */
+/* Length of the body in bytes, of a stream by its Content-Length; 0 for none. */
 size_t Response_length(const Response *self);
 
 /* (name, value) pairs of the response's headers: a new list, or NULL with an exception. */

@@ -48,6 +48,10 @@ typedef struct Session {
  * (FastHttpSession._build_url): a new reference, or NULL with an exception. */
 PyObject *Session_build_url(PyObject *base_url, PyObject *path);
 
+/* The exception for a response whose exchange has failed: a new reference, or NULL with another
+ * one. */
+PyObject *Session_failure_of(Session *self, Response *response);
+
 /* Reports the response's request to Locust, as a failure unless exception is NULL. Returns 0, or -1
  * with an exception that a listener has thrown. */
 int Session_report(Session *self, Response *response, PyObject *exception);

@@ -7,6 +7,9 @@
 #include "base/mem.h"
 #include "client/engine.h"
 
+/* How much of a stream is held that nobody has taken. */
+#define HELD_MAX (256U << 10)
+
 /* How often one connection may receive in a row while others wait. */
 #define RECEIVES_MAX 16
 
@@ -54,8 +57,9 @@ void opf_conn_free(opf_conn *conn, bool polite)
     opf_origin *origin = conn->origin;
     opf_engine *engine = engine_of(conn);
     if (conn->exchange) {
-        conn->exchange->state = OPF_EXCHANGE_IDLE;
+        opf_exchange *exchange = conn->exchange;
         detach(conn);
+        opf_exchange_let_go(exchange);
     }
     opf_dial_cancel(&conn->dial);
     opf_loop_unwatch(engine->loop, &conn->watch);
@@ -121,7 +125,7 @@ static void finish(opf_conn *conn, opf_failure failure, int err, const char *det
     } else {
         opf_conn_free(conn, failure == OPF_FAIL_NONE);
     }
-    if (failure == OPF_FAIL_NONE)
+    if (failure == OPF_FAIL_NONE && !exchange->stream)
         failure = opf_exchange_decode(exchange, origin->pool->options.max_body, &detail);
     opf_exchange_finish(exchange, failure, err, detail);
     opf_origin_serve(origin);
@@ -195,6 +199,7 @@ static void begin(opf_conn *conn, uint64_t now)
     conn->sent = 0;
     conn->send_err = 0;
     conn->unread = false;
+    conn->paused = false;
     opf_h1_begin(&conn->h1, &exchange->message, exchange->head_request, options->max_headers,
                  options->max_body);
     set_deadline(conn, now, options->network_timeout_ns);
@@ -240,6 +245,28 @@ static void on_eof(opf_conn *conn)
         finish(conn, conn->h1.failure, 0, conn->h1.detail);
 }
 
+/* Takes note of what has come for a stream: its head, more of its body. Returns false when that is
+ * enough for now. */
+static bool deliver(opf_conn *conn, bool whole)
+{
+    opf_exchange *exchange = conn->exchange;
+    struct iovec pieces[2];
+    int n;
+    if (!exchange->stream || !conn->h1.headers_done)
+        return true;
+    if (!exchange->result.head_ns) {
+        note_end(conn, exchange, true);
+        exchange->result.head_ns = exchange->result.end_ns;
+    }
+    opf_exchange_tell(exchange);
+    if (whole || opf_exchange_held(exchange) < HELD_MAX || unsent(conn, pieces, &n))
+        return true;
+    opf_loop_unwatch(engine_of(conn)->loop, &conn->watch);
+    conn->paused = true;
+    conn->deadline = 0;
+    return false;
+}
+
 /* Receives once. Returns true when there may be more to receive for the exchange under way. */
 static bool receive_once(opf_conn *conn)
 {
@@ -270,6 +297,7 @@ static bool receive_once(opf_conn *conn)
             conn->half_closed =
                 true; /* bytes that belong to no request: not to be trusted any more */
     }
+    bool go_on = state == OPF_H1_FAILED || deliver(conn, state == OPF_H1_DONE);
     if (state == OPF_H1_DONE) {
         finish(conn, OPF_FAIL_NONE, 0, NULL);
         return false;
@@ -278,6 +306,8 @@ static bool receive_once(opf_conn *conn)
         finish(conn, conn->h1.failure, 0, conn->h1.detail);
         return false;
     }
+    if (!go_on)
+        return false;
     return (size_t)n == size || conn->stream.ops->pending(&conn->stream);
 }
 
@@ -300,8 +330,22 @@ static void receive(opf_conn *conn)
         i++;
     if (exchange->conn != conn) /* finished, and the connection maybe freed */
         return;
+    if (conn->paused)
+        return;
     set_deadline(conn, engine->now, options_of(conn)->network_timeout_ns);
     if (i == RECEIVES_MAX)
+        read_on(conn);
+}
+
+void opf_conn_read_on(opf_conn *conn)
+{
+    if (!conn->paused || opf_exchange_held(conn->exchange) > HELD_MAX / 2)
+        return;
+    opf_exchange *exchange = conn->exchange;
+    conn->paused = false;
+    set_deadline(conn, opf_clock_mono(), options_of(conn)->network_timeout_ns);
+    watch_for(conn, RECEIVING);
+    if (exchange->conn == conn)
         read_on(conn);
 }
 

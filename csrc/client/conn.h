@@ -32,6 +32,7 @@ struct opf_conn {
     opf_dial dial;
     opf_h1 h1;
     opf_conn_state state;
+    bool paused;         /* not read: its stream holds enough that nobody has taken */
     bool half_closed;    /* the server has ended its side: nothing more can be asked of it */
     bool unread;         /* the stream holds bytes already: the timer goes on with them */
     int send_err;        /* errno of a send that failed: maybe an answer came all the same */
@@ -51,6 +52,9 @@ void opf_conn_start(opf_conn *conn, opf_exchange *exchange);
  * closed: think times come close to keep-alive times, and some servers close after a response
  * without a word. */
 bool opf_conn_usable(opf_conn *conn);
+
+/* Tells that somebody has taken from what the stream holds. May finish the exchange. */
+void opf_conn_read_on(opf_conn *conn);
 
 /* Closes a connection under whose exchange somebody lost interest; the exchange is not finished. */
 void opf_conn_abandon(opf_conn *conn);

@@ -86,6 +86,9 @@ int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_reques
     exchange->head_len = 0;
     exchange->body = NULL;
     exchange->body_len = 0;
+    exchange->stream = request->stream;
+    exchange->message.streamed = request->stream;
+    exchange->read_at = 0;
     exchange->head_request = request->method_len == 4 && memcmp(request->method, "HEAD", 4) == 0;
     int ret = opf_h1_write_head(&exchange->out, request, &exchange->closes, error);
     if (ret != 0)
@@ -100,6 +103,14 @@ int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_reques
     return opf_pool_submit(pool, exchange, request->url);
 }
 
+void opf_exchange_let_go(opf_exchange *exchange)
+{
+    exchange->conn = NULL;
+    exchange->state = OPF_EXCHANGE_IDLE;
+    exchange->has_news = false;
+    opf_list_remove(&exchange->link);
+}
+
 void opf_exchange_cancel(opf_exchange *exchange)
 {
     opf_result *result = &exchange->result;
@@ -109,14 +120,12 @@ void opf_exchange_cancel(opf_exchange *exchange)
         break;
     case OPF_EXCHANGE_QUEUED:
     case OPF_EXCHANGE_FINISHED:
-        opf_list_remove(&exchange->link);
         break;
     case OPF_EXCHANGE_IDLE:
     case OPF_EXCHANGE_SPARE:
         return;
     }
-    exchange->conn = NULL;
-    exchange->state = OPF_EXCHANGE_IDLE;
+    opf_exchange_let_go(exchange);
     result->failure = OPF_FAIL_CANCELLED;
     result->end_ns = result->seen_ns = opf_clock_mono();
     if (!result->start_ns)
@@ -145,15 +154,11 @@ opf_failure opf_exchange_decode(opf_exchange *exchange, size_t max_body, const c
     return ret == OPF_DECODE_SIZE ? OPF_FAIL_BODY_SIZE : OPF_FAIL_DECODE;
 }
 
-void opf_exchange_finish(opf_exchange *exchange, opf_failure failure, int err, const char *detail)
+/* Brings the result up to date with the message, whose memory may have moved. */
+static void file_message(opf_exchange *exchange)
 {
     opf_result *result = &exchange->result;
-    opf_message *message = &exchange->message;
-    result->failure = failure;
-    result->err = err;
-    result->detail = detail;
-    if (failure == OPF_FAIL_NONE)
-        result->phase = OPF_PHASE_DONE;
+    const opf_message *message = &exchange->message;
     result->status = message->status;
     result->http_minor = message->minor;
     result->head = (const char *)message->head.data;
@@ -161,12 +166,65 @@ void opf_exchange_finish(opf_exchange *exchange, opf_failure failure, int err, c
     result->n_fields = message->n_fields;
     result->n_trailers = message->n_trailers;
     result->has_set_cookie = message->has_set_cookie;
-    result->body = opf_message_body(message, &result->body_len);
+    if (!exchange->stream)
+        result->body = opf_message_body(message, &result->body_len);
+}
+
+static void make_due(opf_exchange *exchange)
+{
+    opf_engine *engine = exchange->engine;
+    if (exchange->has_news) /* is in the list already */
+        return;
+    opf_list_push_back(&engine->finished, &exchange->link);
+    if (!engine->polling)
+        opf_loop_wake(engine->loop);
+}
+
+void opf_exchange_tell(opf_exchange *exchange)
+{
+    file_message(exchange);
+    exchange->result.phase = OPF_PHASE_BODY;
+    make_due(exchange);
+    exchange->has_news = true;
+}
+
+size_t opf_exchange_held(const opf_exchange *exchange)
+{
+    return exchange->message.body.len - exchange->read_at;
+}
+
+size_t opf_exchange_read(opf_exchange *exchange, void *data, size_t size)
+{
+    opf_buf *body = &exchange->message.body;
+    size_t held = opf_exchange_held(exchange);
+    if (size > held)
+        size = held;
+    if (size)
+        memcpy(data, body->data + exchange->read_at, size);
+    exchange->read_at += size;
+    if (exchange->read_at > body->len / 2) { /* moves each byte once at most, on the average */
+        memmove(body->data, body->data + exchange->read_at, held - size);
+        body->len = held - size;
+        exchange->read_at = 0;
+    }
+    if (exchange->state == OPF_EXCHANGE_ACTIVE)
+        opf_conn_read_on(exchange->conn);
+    return size;
+}
+
+void opf_exchange_finish(opf_exchange *exchange, opf_failure failure, int err, const char *detail)
+{
+    opf_result *result = &exchange->result;
+    file_message(exchange);
+    result->failure = failure;
+    result->err = err;
+    result->detail = detail;
+    if (failure == OPF_FAIL_NONE)
+        result->phase = OPF_PHASE_DONE;
     exchange->conn = NULL;
     exchange->state = OPF_EXCHANGE_FINISHED;
-    opf_list_push_back(&exchange->engine->finished, &exchange->link);
-    if (!exchange->engine->polling)
-        opf_loop_wake(exchange->engine->loop);
+    make_due(exchange);
+    exchange->has_news = false;
 }
 
 int opf_exchange_report(opf_engine *engine)
@@ -184,7 +242,9 @@ int opf_exchange_report(opf_engine *engine)
     opf_list_init(&engine->finished);
     while ((node = opf_list_pop_front(&due))) {
         opf_exchange *exchange = OPF_CONTAINER(node, opf_exchange, link);
-        exchange->state = OPF_EXCHANGE_IDLE;
+        exchange->has_news = false;
+        if (exchange->state == OPF_EXCHANGE_FINISHED)
+            exchange->state = OPF_EXCHANGE_IDLE;
         exchange->done(exchange, exchange->arg);
         reported++;
     }

@@ -29,8 +29,11 @@ struct opf_exchange {
     opf_conn *conn;
     opf_exchange_state state;
     bool head_request;
-    bool closes; /* the request asks the server to close */
-    opf_buf out; /* the head, and a small body behind it */
+    bool stream;
+    bool has_news;  /* done is due, though it is not finished: in the engine's list, by link */
+    size_t read_at; /* of a stream: bytes of the message's body that were taken */
+    bool closes;    /* the request asks the server to close */
+    opf_buf out;    /* the head, and a small body behind it */
     size_t head_len;
     const uint8_t *body; /* a large body, not ours; or NULL */
     size_t body_len;     /* of the large body */
@@ -39,6 +42,16 @@ struct opf_exchange {
     opf_done_fn *done;
     void *arg;
 };
+
+/* Makes done due for a stream whose headers are there, or whose body has grown. */
+void opf_exchange_tell(opf_exchange *exchange);
+
+/* Takes an exchange whose connection or place in the queue goes away out of everything; done is not
+ * called. */
+void opf_exchange_let_go(opf_exchange *exchange);
+
+/* Bytes of a stream that nobody has taken yet. */
+size_t opf_exchange_held(const opf_exchange *exchange);
 
 /* Files what became of the exchange, which is on no connection and in no list any more, and makes
  * done due. The caller has filled in the result's times and counts. */

@@ -87,7 +87,7 @@ static void origin_free(opf_origin *origin)
     opf_node *node;
     while ((node = opf_list_pop_front(&origin->waiting))) {
         opf_exchange *exchange = OPF_CONTAINER(node, opf_exchange, link);
-        exchange->state = OPF_EXCHANGE_IDLE;
+        opf_exchange_let_go(exchange);
     }
     close_all(&origin->busy);
     close_all(&origin->idle);

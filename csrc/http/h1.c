@@ -261,7 +261,7 @@ static int on_headers_complete(llhttp_t *llhttp)
         return 1;
     if (!(llhttp->flags & F_CONTENT_LENGTH) || (llhttp->flags & (F_CHUNKED | F_TRANSFER_ENCODING)))
         return 0;
-    if (llhttp->content_length > h1->max_body)
+    if (llhttp->content_length > h1->max_body && !message->streamed)
         return fail(h1, OPF_FAIL_BODY_SIZE, NULL), -1;
     if (!llhttp->content_length)
         return 1;
@@ -273,7 +273,7 @@ static int on_body(llhttp_t *llhttp, const char *at, size_t len)
 {
     opf_h1 *h1 = llhttp->data;
     opf_message *message = h1->message;
-    if (len > h1->max_body - message->body.len)
+    if (!message->streamed && len > h1->max_body - message->body.len)
         return fail(h1, OPF_FAIL_BODY_SIZE, NULL);
     return opf_buf_append(&message->body, at, len) == 0 ? 0 : no_memory(h1);
 }
@@ -362,7 +362,7 @@ static void check_limits(opf_h1 *h1, size_t took, bool in_head)
         h1->body_bytes += took;
     if (!h1->headers_done && h1->head_bytes > h1->max_headers)
         fail(h1, OPF_FAIL_HEADERS_SIZE, NULL);
-    if (h1->body_bytes / 8 > h1->max_body + h1->max_headers)
+    if (!h1->message->streamed && h1->body_bytes / 8 > h1->max_body + h1->max_headers)
         fail(h1, OPF_FAIL_BODY_SIZE, NULL);
 }
 

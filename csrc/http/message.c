@@ -113,7 +113,7 @@ void opf_message_index(opf_message *message)
 
 int opf_message_expect_body(opf_message *message, size_t size)
 {
-    if (size > EXACT_MAX)
+    if (size > EXACT_MAX || message->streamed)
         return 0;
     if (!message->sink)
         return opf_buf_reserve(&message->body, size);

@@ -19,6 +19,8 @@ typedef struct opf_message {
     int status;
     int minor;
     bool has_set_cookie;
+    bool streamed;   /* the body is taken away while it comes: of no known length here, and not
+                        limited */
     uint32_t coding; /* index of the Content-Encoding field, or OPF_NO_FIELD */
     uint32_t n_fields;
     uint32_t n_trailers;
