@@ -25,6 +25,7 @@ class _Keywords(TypedDict, total=False):
     context: dict[str, Any] | None
     params: Any
     max_redirects: int | None
+    max_retries: int | None
 
 class _DataKeywords(_Keywords, total=False):
     data: Any
@@ -58,6 +59,7 @@ class FastResponse:
 
     encoding: str | None
     error: Exception | None
+    retries: int
     def __getattr__(self, name: str) -> Any: ...
     @property
     def status_code(self) -> int: ...
@@ -77,6 +79,8 @@ class FastResponse:
     def elapsed(self) -> timedelta: ...
     @property
     def lag(self) -> float: ...
+    @property
+    def history(self) -> list[FastResponse]: ...
     @property
     def stream(self) -> Self: ...
     def json(self) -> Any: ...
@@ -109,6 +113,8 @@ class Session:
     request_name: str | None
     auth_header: str | None
     max_redirects: int
+    max_retries: int
+    retries: int
     cookiejar: CookieJar
     base_url: str | None
 
@@ -123,12 +129,14 @@ class Session:
         network_timeout: float,
         concurrency: int,
         max_redirects: int,
+        max_retries: int,
         verify: bool,
         ca_file: bytes | None,
         ca_dir: bytes | None,
         max_headers: int,
         max_body: int,
         own_context: bool,
+        share: Session | None,
     ) -> None:
         """Times in seconds (0: no limit), sizes in bytes (0: the engine's default)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,8 @@ class FastHttpSession(Session):
     base_url: str that paths are put behind, with user and password if Basic authentication is
     wanted. request_event: EventHook to report requests to. user: the User it belongs to, or None.
     insecure: accept any certificate. network_timeout, connection_timeout: seconds, see
-    FastHttpUser. max_redirects: int. max_retries: must be 0. concurrency: connections to one origin
+    FastHttpUser. max_redirects: int. max_retries: times that a request lost without an answer is
+    sent again, if its method is idempotent. concurrency: connections to one origin
     at most. headers: dict that goes with every request. ca_bundle: PEM file or directory of CA
     certificates. max_response_headers, max_response_body: bytes, 0 for the engine's defaults (64
     KiB, 1 GiB).
@@ -76,11 +78,9 @@ class FastHttpSession(Session):
         max_response_body: int = 0,
     ) -> None:
         for what, given in (
-            ("client_pool", client_pool),
             ("ssl_context_factory", ssl_context_factory),
             ("proxy_host", proxy_host),
             ("proxy_port", proxy_port),
-            ("max_retries", max_retries),
         ):
             if given:
                 raise unsupported(what)
@@ -98,6 +98,7 @@ class FastHttpSession(Session):
             network_timeout=float(network_timeout or 0),
             concurrency=int(concurrency),
             max_redirects=max(0, int(max_redirects)),
+            max_retries=max(0, int(max_retries)),
             verify=not insecure,
             ca_file=ca_file,
             ca_dir=ca_dir,
@@ -105,6 +106,7 @@ class FastHttpSession(Session):
             max_body=int(max_response_body),
             own_context=user is not None
             and getattr(type(user), "context", None) is not User.context,
+            share=_shared(client_pool),
         )
         self.auth_header = authorization
 
@@ -136,6 +138,52 @@ class FastHttpSession(Session):
             yield
         finally:
             self.request_name = None
+
+
+# For each HTTPClientPool the session whose connections stand for it.
+_shares: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+
+# What an HTTPClientPool may be made with that has an equal here.
+_POOL_ARGUMENTS = {
+    "concurrency",
+    "connection_timeout",
+    "network_timeout",
+    "insecure",
+    "disable_ipv6",
+}
+
+
+def _shared(client_pool: Any) -> Session | None:
+    """Return the session whose connections stand for a geventhttpclient HTTPClientPool."""
+    if client_pool is None:
+        return None
+    arguments = getattr(client_pool, "client_args", None)
+    if not isinstance(arguments, dict):
+        raise TypeError("client_pool is a geventhttpclient HTTPClientPool")
+    for what in arguments.keys() - _POOL_ARGUMENTS:
+        raise unsupported(f"client_pool = HTTPClientPool({what}=...)")
+    share = _shares.get(client_pool)
+    if share is None:
+        share = _shares[client_pool] = Session(
+            base_url=None,
+            request_event=EventHook(),  # type: ignore[no-untyped-call]
+            user=None,
+            engine_factory=engines.current,
+            default_headers=[],
+            connection_timeout=float(arguments.get("connection_timeout", 5.0)),
+            network_timeout=float(arguments.get("network_timeout", 5.0)),
+            concurrency=int(arguments.get("concurrency", 1)),
+            max_redirects=0,
+            max_retries=0,
+            verify=not arguments.get("insecure", False),
+            ca_file=None,
+            ca_dir=None,
+            max_headers=0,
+            max_body=0,
+            own_context=False,
+            share=None,
+        )
+    return share
 
 
 def _split_credentials(base_url: str | None) -> tuple[str | None, str | None]:

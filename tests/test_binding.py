@@ -202,8 +202,8 @@ def test_session_whose_set_up_failed() -> None:
     session = Session.__new__(Session)
     with pytest.raises(TypeError, match="are bytes"):
         session.__init__(  # type: ignore[misc]
-            "http://127.0.0.1:1", EventHook(), None, engines.current, [], 1.0, 1.0, 10, 30, False,
-            "no bytes", None, 0, 0, False,
+            "http://127.0.0.1:1", EventHook(), None, engines.current, [], 1.0, 1.0, 10, 30, 0,
+            False, "no bytes", None, 0, 0, False, None,
         )  # fmt: skip
     with pytest.raises(RuntimeError, match="not set up"):
         session.get("/ok")
@@ -212,8 +212,8 @@ def test_session_whose_set_up_failed() -> None:
 def test_engine_closed_while_a_request_is_made(app: Listener) -> None:
     engine = Engine(gevent.get_hub())
     session = Session(
-        app.url, EventHook(), None, lambda: engine, [], 1.0, 1.0, 10, 30, False,
-        None, None, 0, 0, False,
+        app.url, EventHook(), None, lambda: engine, [], 1.0, 1.0, 10, 30, 0,
+        False, None, None, 0, 0, False, None,
     )  # fmt: skip
     session.cookiejar = MeddlingJar(engine.close)
     with pytest.raises(RuntimeError, match="is closed"):
@@ -224,8 +224,8 @@ def test_engine_closed_while_it_dispatches(app: Listener) -> None:
     """Its greenlets go on as far as they can."""
     engine = Engine(gevent.get_hub())
     session = Session(
-        app.url, EventHook(), None, lambda: engine, [], 1.0, 1.0, 10, 30, False,
-        None, None, 0, 0, False,
+        app.url, EventHook(), None, lambda: engine, [], 1.0, 1.0, 10, 30, 0,
+        False, None, None, 0, 0, False, None,
     )  # fmt: skip
 
     def fetch_and_close() -> int:

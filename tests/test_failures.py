@@ -857,6 +857,50 @@ def test_headers_of_a_wrong_type(app: Listener, environment: Environment, header
     assert app.counts()["requests"] == 0
 
 
+# Sent again
+
+LOST = [["request"], ["close"]]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_lost_request_is_sent_again(hostile: Listen, environment: Environment, method: str) -> None:
+    port = hostile(LOST, LOST, GOOD)
+    client = make_user(OURS, port.url, environment, max_retries=2).client
+    response = client.request(method, "/", name="lost")
+    assert (response.status_code, response.retries) == (200, 2)
+    assert client.retries == 2
+    total = environment.stats.total
+    assert (total.num_requests, total.num_failures) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "max_retries", "script"),
+    [
+        ("POST", 5, LOST),
+        ("PATCH", 5, LOST),
+        ("GET", 0, LOST),
+        ("GET", 5, [["request"], ["send", "HTTP/1.1 200 OK\r\nContent-Le"], ["close"]]),
+    ],
+)
+def test_request_that_is_not_sent_again(
+    hostile: Listen, environment: Environment, method: str, max_retries: int, script: list[Any]
+) -> None:
+    port = hostile(script, GOOD)
+    client = make_user(OURS, port.url, environment, max_retries=max_retries).client
+    response = client.request(method, "/", name="lost")
+    assert (response.status_code, response.retries) == (0, 0)
+    assert environment.stats.total.num_failures == 1
+
+
+def test_no_more_retries(hostile: Listen, environment: Environment) -> None:
+    port = hostile(LOST, LOST, GOOD)
+    client = make_user(OURS, port.url, environment).client
+    response = client.get("/", max_retries=1)
+    assert (response.status_code, response.retries) == (0, 1)
+    assert type(response.error).__name__ == "ConnectionClosed"
+    assert client.get("/").status_code == 200
+
+
 # What is not there yet
 
 
@@ -867,7 +911,6 @@ NOT_YET = (NotImplementedError, LocustError)
     "attributes",
     [
         {"proxy_host": "127.0.0.1", "proxy_port": 1},
-        {"client_pool": object()},
         {"ssl_context_factory": lambda: None},
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any
 import gevent
 import pytest
 from conftest import Listen
+from geventhttpclient.client import HTTPClientPool
 from helpers import (
     OURS,
     Users,
@@ -24,7 +25,7 @@ from helpers import (
 from locust import SequentialTaskSet, TaskSet, constant, tag, task
 from locust.env import Environment
 from locust.event import EventHook
-from locust.exception import StopUser
+from locust.exception import LocustError, StopUser
 from locust.user.users import User
 from locust.util.load_locustfile import is_user_class
 from servers import Listener, ServerError
@@ -401,3 +402,30 @@ def test_default_headers_of_a_wrong_type(
 ) -> None:
     with pytest.raises(TypeError, match="headers is a dict"):
         make_user(OURS, app.url, environment, default_headers=headers)
+
+
+def test_shared_client_pool(users: Users, app: Listener, environment: Environment) -> None:
+    pool = HTTPClientPool(concurrency=1)
+    clients = [make_user(users, app.url, environment, client_pool=pool).client for _ in range(3)]
+    for client in clients * 2:
+        assert client.get("/ok").text == "ok"
+    assert app.counts()["connections"] == 1
+    waiting = [gevent.spawn(client.get, f"/token/{i}") for i, client in enumerate(clients)]
+    gevent.joinall(waiting, raise_error=True)
+    assert [green.value.text for green in waiting] == ["0", "1", "2"]
+    assert app.counts()["connections"] == 1
+
+
+def test_client_pool_of_another_kind(app: Listener, environment: Environment) -> None:
+    with pytest.raises(TypeError, match="HTTPClientPool"):
+        make_user(OURS, app.url, environment, client_pool=5)
+    with pytest.raises(LocustError, match="proxy_host"):
+        make_user(OURS, app.url, environment, client_pool=HTTPClientPool(proxy_host="127.0.0.1"))
+
+
+def test_history(users: Users, app: Listener, environment: Environment) -> None:
+    client = make_user(users, app.url, environment).client
+    assert client.get("/ok").history == []
+    response = client.get("/redirect/3")
+    assert [answer.status_code for answer in response.history] == [302] * 3
+    assert environment.stats.get("/redirect/3", "GET").num_requests == 1

@@ -18,14 +18,14 @@ static int set_flag(bool *flag, PyObject *value)
     return truth < 0 ? -1 : 0;
 }
 
-static int set_max_redirects(Call *call, PyObject *value)
+static int set_count(int *count, PyObject *value)
 {
     if (value == Py_None)
         return 0;
     long n = PyLong_AsLong(value);
     if (n == -1 && PyErr_Occurred())
         return -1;
-    call->max_redirects = n < 0 ? 0 : n > INT_MAX ? INT_MAX : (int)n;
+    *count = n < 0 ? 0 : n > INT_MAX ? INT_MAX : (int)n;
     return 0;
 }
 
@@ -64,9 +64,9 @@ int Call_set_keyword(Session *self, Call *call, PyObject *key, PyObject *value)
     else if (key == names[NAME_allow_redirects])
         return set_flag(&call->allow_redirects, value);
     else if (key == names[NAME_max_redirects])
-        return set_max_redirects(call, value);
+        return set_count(&call->max_redirects, value);
     else if (key == names[NAME_max_retries])
-        return 0;
+        return set_count(&call->max_retries, value);
     else if (key == names[NAME_stream])
         return set_flag(&call->stream, value);
     else if (key == names[NAME_files])

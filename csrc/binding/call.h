@@ -17,6 +17,7 @@ typedef struct Call {
     PyObject *files;
     PyObject *extra; /* dict of what is not among the above: owned, or NULL */
     int max_redirects;
+    int max_retries;
     bool catch_response;
     bool stream;
     bool allow_redirects;

@@ -293,6 +293,15 @@ static int get_ready(Session *self)
                         "the session is not set up: call super().__init__() in its class");
         return -1;
     }
+    if (self->share) {
+        Session *other = (Session *)self->share;
+        if (get_ready(other) != 0)
+            return -1;
+        if (!self->engine)
+            self->engine = (Engine *)Py_NewRef(other->engine);
+        self->pool = other->pool;
+        return 0;
+    }
     if (!self->engine) {
         PyObject *engine = PyObject_CallNoArgs(self->engine_factory);
         if (engine && !PyObject_TypeCheck(engine, self->state->engine_type)) {
@@ -358,22 +367,94 @@ static int await(Session *self, Response *response)
     return -1;
 }
 
-static int exchange(Session *self, Call *call, Response *response)
+/* Methods of which a second request does no more than one (RFC 9110, 9.2.2). */
+static bool is_idempotent(PyObject *method)
 {
-    uint64_t start = 0;
-    for (int hops = 0;; hops++) {
+    static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
+    const char *name = PyUnicode_AsUTF8(method);
+    if (!name)
+        PyErr_Clear();
+    for (size_t i = 0; name && i < sizeof(methods) / sizeof(*methods); i++)
+        if (PyOS_stricmp(name, methods[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Whether the request was lost in a way in which sending it again may help: before a byte of an
+ * answer came, or by a time-out (as geventhttpclient's UserAgent has it). */
+static bool was_lost(const opf_result *result)
+{
+    switch (result->failure) {
+    case OPF_FAIL_CLOSED:
+    case OPF_FAIL_RESOLVE_TIMEOUT:
+    case OPF_FAIL_CONNECT_TIMEOUT:
+    case OPF_FAIL_TLS_TIMEOUT:
+    case OPF_FAIL_WRITE_TIMEOUT:
+    case OPF_FAIL_READ_TIMEOUT:
+        return true;
+    case OPF_FAIL_RESET:
+        return !result->bytes_received;
+    default:
+        return false;
+    }
+}
+
+/* Sends the request and waits for its answer, again if it may be and has to be. *start is when it
+ * was sent first. */
+static int send_and_wait(Session *self, Call *call, Response *response, uint64_t *start)
+{
+    for (int tries = 0;; tries++) {
         if (submit(self, call, response) != 0 || await(self, response) != 0)
             return -1;
         const opf_result *result = opf_exchange_result(response->exchange);
-        if (!hops)
-            start = result->start_ns;
-        /* of a stream, only until its headers were there */
-        response->elapsed_ns = (result->head_ns ? result->head_ns : result->end_ns) - start;
-        if (take_cookies(self, response) != 0)
+        if (!*start)
+            *start = result->start_ns;
+        if (tries >= call->max_retries || !was_lost(result) || !is_idempotent(call->method))
+            return 0;
+        response->retries++;
+        self->retries++;
+        opf_pool_close_idle(self->pool); /* what was kept as long may be as dead */
+    }
+}
+
+/* The response of the hop after this one, which becomes the last of its history: a new reference,
+ * or NULL with an exception. */
+static Response *following(Session *self, const Call *call, Response *response)
+{
+    Response *next = new_response(self, call);
+    if (!next)
+        return NULL;
+    Py_SETREF(next->method, Py_NewRef(response->method)); /* by which the whole is reported */
+    next->start_time = response->start_time;
+    next->retries = response->retries;
+    next->history = response->history ? PySequence_List(response->history) : PyList_New(0);
+    if (!next->history || PyList_Append(next->history, (PyObject *)response) != 0)
+        Py_CLEAR(next);
+    return next;
+}
+
+/* Makes the request and those to which it is redirected. *response is the first one's, and in the
+ * end the last one's. */
+static int exchange(Session *self, Call *call, Response **response)
+{
+    uint64_t start = 0;
+    for (int hops = 0;; hops++) {
+        if (send_and_wait(self, call, *response, &start) != 0)
             return -1;
-        int next = next_hop(self, call, response, hops);
+        const opf_result *result = opf_exchange_result((*response)->exchange);
+        /* of a stream, only until its headers were there */
+        (*response)->elapsed_ns = (result->head_ns ? result->head_ns : result->end_ns) - start;
+        if (take_cookies(self, *response) != 0)
+            return -1;
+        int next = next_hop(self, call, *response, hops);
         if (next <= 0)
-            return next < 0 ? -1 : find_error(self, response);
+            return next < 0 ? -1 : find_error(self, *response);
+        if ((*response)->streamed)
+            opf_exchange_cancel((*response)->exchange); /* nobody wants the body of a redirect */
+        Response *after = following(self, call, *response);
+        if (!after)
+            return -1;
+        Py_SETREF(*response, after);
     }
 }
 
@@ -386,7 +467,7 @@ PyObject *Session_perform(Session *self, Call *call)
     Response *response = new_response(self, call);
     if (!response)
         return NULL;
-    if (exchange(self, call, response) != 0 ||
+    if (exchange(self, call, &response) != 0 ||
         (!call->catch_response && Session_report(self, response, response->error) != 0))
         Py_CLEAR(response);
     return (PyObject *)response;

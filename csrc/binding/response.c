@@ -378,6 +378,13 @@ static PyObject *get_lag(Response *self, void *Py_UNUSED(closure))
     return PyFloat_FromDouble((double)(result->seen_ns - result->end_ns) / 1e9);
 }
 
+static PyObject *get_history(Response *self, void *Py_UNUSED(closure))
+{
+    if (!self->history)
+        self->history = PyList_New(0);
+    return Py_XNewRef(self->history);
+}
+
 static PyObject *get_or_none(PyObject *value)
 {
     return Py_NewRef(value ? value : Py_None);
@@ -458,6 +465,7 @@ static int Response_traverse(Response *self, visitproc visit, void *arg)
     Py_VISIT(self->path);
     Py_VISIT(self->name);
     Py_VISIT(self->context);
+    Py_VISIT(self->history);
     Py_VISIT(self->error);
     Py_VISIT(self->headers);
     Py_VISIT(self->request);
@@ -471,6 +479,7 @@ static int Response_traverse(Response *self, visitproc visit, void *arg)
 static int Response_clear(Response *self)
 {
     Py_CLEAR(self->context);
+    Py_CLEAR(self->history);
     Py_CLEAR(self->error);
     Py_CLEAR(self->headers);
     Py_CLEAR(self->request);
@@ -515,6 +524,8 @@ static PyGetSetDef Response_getset[] = {
     {"url", (getter)get_url, NULL, "str: the URL of the request", NULL},
     {"request", (getter)get_request, NULL, "FastRequest: what was sent", NULL},
     {"elapsed", (getter)get_elapsed, NULL, "datetime.timedelta: the response time", NULL},
+    {"history", (getter)get_history, NULL,
+     "list: the redirecting responses that led to this one, oldest first", NULL},
     {"lag", (getter)get_lag, NULL,
      "float: seconds from the arrival of the response until it was seen; no part of the response "
      "time",
@@ -552,6 +563,8 @@ static PyMethodDef Response_methods[] = {
 };
 
 static PyMemberDef Response_members[] = {
+    {"retries", T_INT, offsetof(Response, retries), READONLY,
+     "int: times that the request was sent again (max_retries)"},
     {"__dictoffset__", T_PYSSIZET, offsetof(Response, dict), READONLY, NULL},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Response, weakrefs), READONLY, NULL},
     {NULL},

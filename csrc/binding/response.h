@@ -26,12 +26,14 @@ typedef struct Response {
     PyObject *context;  /* dict, or NULL: empty */
     PyObject *url;      /* the whole URL of the last request; NULL: base and path */
     PyObject *body;     /* bytes of a long body, or NULL */
+    int retries;        /* times that the request was sent again */
     bool streamed;      /* its body is read from the exchange */
     size_t read_at;     /* bytes of content that read() has given; of a stream none */
     bool body_is_text;  /* request.body is a str */
     double start_time;  /* seconds since 1970 */
     uint64_t elapsed_ns;
     /* what came of it; NULL: not made yet */
+    PyObject *history; /* list of the responses that led here, or NULL */
     PyObject *error;
     PyObject *content;
     PyObject *encoding;

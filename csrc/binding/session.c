@@ -45,7 +45,9 @@ static PyObject *missing(const char *what)
 static PyObject *by_method(Session *self, int method, int n_more, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *keys)
 {
-    Call call = {.max_redirects = self->max_redirects, .allow_redirects = true};
+    Call call = {.max_redirects = self->max_redirects,
+                 .max_retries = self->max_retries,
+                 .allow_redirects = true};
     PyObject *response = NULL;
     if (nargs > 1 + n_more) {
         PyErr_Format(PyExc_TypeError, "%d positional arguments at most, %zd were given", 1 + n_more,
@@ -93,7 +95,9 @@ static const int request_parameters[] = {
 static PyObject *Session_request(Session *self, PyObject *const *args, Py_ssize_t nargs,
                                  PyObject *keys)
 {
-    Call call = {.max_redirects = self->max_redirects, .allow_redirects = true};
+    Call call = {.max_redirects = self->max_redirects,
+                 .max_retries = self->max_retries,
+                 .allow_redirects = true};
     PyObject *response = NULL;
     if (nargs > N_PARAMETERS) {
         PyErr_Format(PyExc_TypeError, "%zd positional arguments at most, %zd were given",
@@ -184,23 +188,13 @@ static PyObject *Session_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
 
 static int Session_init(Session *self, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"base_url",
-                               "request_event",
-                               "user",
-                               "engine_factory",
-                               "default_headers",
-                               "connection_timeout",
-                               "network_timeout",
-                               "concurrency",
-                               "max_redirects",
-                               "verify",
-                               "ca_file",
-                               "ca_dir",
-                               "max_headers",
-                               "max_body",
-                               "own_context",
-                               NULL};
-    PyObject *base_url, *event, *user, *factory, *headers, *ca_file, *ca_dir;
+    static char *keywords[] = {"base_url",        "request_event",   "user",
+                               "engine_factory",  "default_headers", "connection_timeout",
+                               "network_timeout", "concurrency",     "max_redirects",
+                               "max_retries",     "verify",          "ca_file",
+                               "ca_dir",          "max_headers",     "max_body",
+                               "own_context",     "share",           NULL};
+    PyObject *base_url, *event, *user, *factory, *headers, *ca_file, *ca_dir, *share;
     double connection_timeout, network_timeout;
     unsigned int concurrency;
     int verify, own_context;
@@ -209,12 +203,19 @@ static int Session_init(Session *self, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "a Session is set up once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!ddIipOOnnp:Session", keywords, &base_url,
-                                     &event, &user, &factory, &PyList_Type, &headers,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!ddIiipOOnnpO:Session", keywords,
+                                     &base_url, &event, &user, &factory, &PyList_Type, &headers,
                                      &connection_timeout, &network_timeout, &concurrency,
-                                     &self->max_redirects, &verify, &ca_file, &ca_dir, &max_headers,
-                                     &max_body, &own_context))
+                                     &self->max_redirects, &self->max_retries, &verify, &ca_file,
+                                     &ca_dir, &max_headers, &max_body, &own_context, &share))
         return -1;
+    if (share != Py_None) {
+        if (!PyObject_TypeCheck(share, self->state->session_type)) {
+            PyErr_SetString(PyExc_TypeError, "share is a Session or None");
+            return -1;
+        }
+        self->share = Py_NewRef(share);
+    }
     self->request_event = Py_NewRef(event);
     self->user = Py_NewRef(user);
     self->engine_factory = Py_NewRef(factory);
@@ -280,6 +281,7 @@ static int Session_traverse(Session *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->engine);
     Py_VISIT(self->engine_factory);
+    Py_VISIT(self->share);
     Py_VISIT(self->request_event);
     Py_VISIT(self->user);
     Py_VISIT(self->cookiejar);
@@ -312,7 +314,9 @@ static void Session_dealloc(Session *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     Session_clear(self);
-    opf_pool_free(self->pool);
+    if (!self->share)
+        opf_pool_free(self->pool);
+    Py_CLEAR(self->share);
     for (Py_ssize_t i = 0; i < self->n_defaults; i++) {
         Py_DECREF(self->defaults[i].name);
         Py_DECREF(self->defaults[i].value);
@@ -370,6 +374,10 @@ static PyMemberDef Session_members[] = {
      "str: name of requests that are given none, or None"},
     {"auth_header", T_OBJECT, offsetof(Session, auth_header), 0,
      "str: Authorization of all requests, or None"},
+    {"max_retries", T_INT, offsetof(Session, max_retries), 0,
+     "int: times that a lost request is sent again at most, if its method is idempotent"},
+    {"retries", T_PYSSIZET, offsetof(Session, retries), READONLY,
+     "int: times that a request was sent again so far"},
     {"max_redirects", T_INT, offsetof(Session, max_redirects), 0,
      "int: redirects followed for one request at most"},
     {NULL},

@@ -28,6 +28,9 @@ typedef struct Session {
     DefaultHeader *defaults;
     Py_ssize_t n_defaults;
     int max_redirects;
+    int max_retries;
+    Py_ssize_t retries; /* requests that were sent again, in all */
+    PyObject *share;    /* the Session whose pool is used; NULL: our own */
     PyObject *request_event;
     PyObject *user;
     PyObject *request_name;

@@ -117,29 +117,45 @@ static bool learn(struct fixture *fix, const char *host)
     return opf_resolver_cached(fix->resolver, host, strlen(host), &n) != NULL;
 }
 
-/* A listener on an address and port (0: any, given back), whose queue holds one connection. Returns
- * -1 on failure. */
-static int listen_on(const char *address, uint16_t *port)
+/* A listener on an address and port, whose queue holds one connection. Returns -1 on failure. */
+static int listen_at(const opf_addr *addr, uint16_t port)
 {
-    opf_addr addr = {.family = strchr(address, ':') ? AF_INET6 : AF_INET};
     struct sockaddr_storage name;
-    socklen_t len;
     int one = 1;
-    inet_pton(addr.family, address, &addr.ip);
-    len = opf_addr_to_sockaddr(&addr, *port, &name);
-    int fd = socket(addr.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = opf_addr_to_sockaddr(addr, port, &name);
+    int fd = socket(addr->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (addr.family == AF_INET6)
+    if (addr->family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-    if (bind(fd, (struct sockaddr *)&name, len) != 0 || listen(fd, 0) != 0 ||
-        getsockname(fd, (struct sockaddr *)&name, &len) != 0) {
+    if (bind(fd, (struct sockaddr *)&name, len) != 0 || listen(fd, 0) != 0) {
         close(fd);
         return -1;
     }
-    *port = ntohs(((struct sockaddr_in *)&name)->sin_port); /* at the same place in sockaddr_in6 */
     return fd;
+}
+
+/* The same for a port of 0, which is given back: one that the system gives nobody by itself (they
+ * begin at 32768), so that it is free on the other addresses too. */
+static int listen_on(const char *address, uint16_t *port)
+{
+    static unsigned int next;
+    opf_addr addr = {.family = strchr(address, ':') ? AF_INET6 : AF_INET};
+    inet_pton(addr.family, address, &addr.ip);
+    if (*port)
+        return listen_at(&addr, *port);
+    if (!next)
+        next = (unsigned int)getpid() * 61;
+    for (int tries = 0; tries < 100; tries++) {
+        uint16_t any = (uint16_t)(20000 + next++ % 12000);
+        int fd = listen_at(&addr, any);
+        if (fd >= 0) {
+            *port = any;
+            return fd;
+        }
+    }
+    return -1;
 }
 
 /* A port on which nobody listens, nor is given to anybody by chance while the returned descriptor
