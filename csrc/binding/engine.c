@@ -122,15 +122,15 @@ int Engine_wait(Engine *self, Response *response)
     if (!greenlet)
         return -1;
     int ret = -1;
-    if (Engine_check(self) != 0) {
+    if (response->greenlet) {
+        PyErr_SetString(PyExc_RuntimeError, "another greenlet is reading this response");
+        ret = 1; /* which goes on */
+    } else if (Engine_check(self) != 0) {
         /* closed while the request was put together: nobody would ever switch here */
     } else if (greenlet == self->hub) {
         PyObject *error = state_helper(state, HELPER_blocking_switch_out);
         if (error)
             PyErr_SetString(error, "requests can't be made in a callback of the event loop");
-    } else if (response->greenlet) {
-        PyErr_SetString(PyExc_RuntimeError, "another greenlet is reading this response");
-        ret = 1; /* which goes on */
     } else if (hold_loop(self, true, state) == 0) {
         self->n_waiting++;
         response->greenlet = greenlet; /* only now may it be switched to */
