@@ -176,12 +176,22 @@ static int check_target(Session *self, const Call *call, Response *response)
     return 0;
 }
 
+/* True when no response came. A stream's is there with its headers: that it broke off behind them,
+ * maybe within the same poll, is told to whoever reads it. */
+static bool is_lost(const Response *response)
+{
+    const opf_result *result = opf_exchange_result(response->exchange);
+    if (response->streamed && result->head_ns && result->failure != OPF_FAIL_CANCELLED)
+        return false;
+    return result->failure != OPF_FAIL_NONE;
+}
+
 /* Readies the call for the next hop. Returns 1 if there is one, 0 if not (response->error may say
  * why), or -1. */
 static int next_hop(Session *self, Call *call, Response *response, int hops)
 {
     const opf_result *result = opf_exchange_result(response->exchange);
-    if (result->failure != OPF_FAIL_NONE || !redirects(result->status) || !call->allow_redirects ||
+    if (is_lost(response) || !redirects(result->status) || !call->allow_redirects ||
         !call->max_redirects)
         return 0;
     PyObject *location = Response_header(response, "location");
@@ -273,9 +283,10 @@ static PyObject *bad_status_of(Session *self, Response *response, int status)
 static int find_error(Session *self, Response *response)
 {
     const opf_result *result = opf_exchange_result(response->exchange);
+    response->lost = is_lost(response);
     if (response->error)
         return 0;
-    if (result->failure != OPF_FAIL_NONE)
+    if (response->lost)
         response->error = Session_failure_of(self, response);
     else if (!is_good(result->status))
         response->error = bad_status_of(self, response, result->status);
@@ -451,6 +462,7 @@ static int exchange(Session *self, Call *call, Response **response)
             return next < 0 ? -1 : find_error(self, *response);
         if ((*response)->streamed)
             opf_exchange_cancel((*response)->exchange); /* nobody wants the body of a redirect */
+        (*response)->lost = is_lost(*response);
         Response *after = following(self, call, *response);
         if (!after)
             return -1;

@@ -29,12 +29,6 @@ static const opf_result *result_of(const Response *self)
     return opf_exchange_result(self->exchange);
 }
 
-/* True when a whole response came, whatever its status. */
-static bool is_whole(const Response *self)
-{
-    return result_of(self)->failure == OPF_FAIL_NONE;
-}
-
 static PyObject *latin1(const char *data, size_t len)
 {
     return PyUnicode_DecodeLatin1(data, (Py_ssize_t)len, NULL);
@@ -96,7 +90,7 @@ static size_t announced_length(const opf_result *result)
 size_t Response_length(const Response *self)
 {
     const opf_result *result = result_of(self);
-    if (!is_whole(self))
+    if (self->lost)
         return 0;
     return self->streamed ? announced_length(result) : result->body_len;
 }
@@ -302,7 +296,7 @@ static PyObject *get_content(Response *self, void *Py_UNUSED(closure))
 {
     if (self->content)
         return Py_NewRef(self->content);
-    if (!is_whole(self))
+    if (self->lost)
         Py_RETURN_NONE;
     if (self->streamed) {
         self->content = stream_content(self);
@@ -340,7 +334,7 @@ static const char *plain_encoding(const opf_result *result)
 
 static PyObject *get_text(Response *self, void *Py_UNUSED(closure))
 {
-    if (!is_whole(self))
+    if (self->lost)
         Py_RETURN_NONE;
     const opf_result *result = result_of(self);
     if (!self->streamed && (!self->encoding || self->encoding == Py_None) &&

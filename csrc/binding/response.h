@@ -28,6 +28,7 @@ typedef struct Response {
     PyObject *body;     /* bytes of a long body, or NULL */
     int retries;        /* times that the request was sent again */
     bool streamed;      /* its body is read from the exchange */
+    bool lost;          /* no response came; of a stream, not even its headers */
     size_t read_at;     /* bytes of content that read() has given; of a stream none */
     bool body_is_text;  /* request.body is a str */
     double start_time;  /* seconds since 1970 */
