@@ -242,7 +242,7 @@ static PyObject *Response_read(Response *self, PyObject *args)
         if (n >= 0)
             size = (size_t)n;
     }
-    if (self->streamed && !self->content)
+    if (self->streamed)
         return read_whole(self, size);
     PyObject *content = get_content(self, NULL);
     if (!content || content == Py_None)
