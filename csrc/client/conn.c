@@ -185,7 +185,7 @@ static void send_some(opf_conn *conn)
         conn->send_err = sent == OPF_IO_EOF ? EPIPE : conn->stream.err;
         break;
     }
-    if (!conn->send_err)
+    if (!conn->send_err && !conn->h1.headers_done) /* of a stream, they may have been told of */
         conn->exchange->result.phase = OPF_PHASE_WAIT;
     watch_for(conn, RECEIVING);
 }
@@ -263,6 +263,7 @@ static bool deliver(opf_conn *conn, bool whole)
         return true;
     opf_loop_unwatch(engine_of(conn)->loop, &conn->watch);
     conn->paused = true;
+    conn->unread = false;
     conn->deadline = 0;
     return false;
 }
