@@ -39,18 +39,20 @@ def encode_files(files: Any, data: Any) -> tuple[bytes, str]:
     """Return a multipart/form-data body (RFC 7578) and its Content-Type.
 
     files: mapping or pairs of field name and file, which is a str, bytes or file object, or a tuple
-    (file name, file[, Content-Type[, more headers]]), as requests and geventhttpclient take it.
-    data: mapping or pairs of further fields, or None. Raises ValueError for data of another kind.
+    (file name, file[, Content-Type[, more headers[, boundary]]]), as requests and geventhttpclient
+    take it; a file that is None is left out. data: mapping or pairs of further fields, or None.
+    Raises ValueError for data of another kind and for tuples of another length.
     """
     if isinstance(data, str | bytes):
         raise ValueError("with files=, data is a dict of form fields, not a str or bytes")
+    given = _pairs(files)
     fields = []
     for name, values in _pairs(data or {}):
         if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
             values = [values]
         fields += [_form_field(name, value) for value in values if value is not None]
-    fields += [_file_field(name, file) for name, file in _pairs(files)]
-    return encode_multipart_formdata(fields)
+    fields += [_file_field(name, file) for name, file in given if not _is_absent(file)]
+    return encode_multipart_formdata(fields, _boundary(given))
 
 
 def _pairs(given: Any) -> list[tuple[str, Any]]:
@@ -60,6 +62,22 @@ def _pairs(given: Any) -> list[tuple[str, Any]]:
     ]
 
 
+def _is_absent(file: Any) -> bool:
+    if not isinstance(file, tuple | list):
+        return file is None
+    if not 2 <= len(file) <= 5:
+        raise ValueError(
+            "a file in files= is (file name, file[, Content-Type[, headers[, boundary]]]),"
+            f" not a tuple of {len(file)}"
+        )
+    return file[1] is None
+
+
+def _boundary(files: list[tuple[str, Any]]) -> str | None:
+    given = (file[4] for _, file in files if isinstance(file, tuple | list) and len(file) == 5)
+    return next(given, None)
+
+
 def _form_field(name: str, value: Any) -> RequestField:
     field = RequestField(name, value if isinstance(value, bytes) else str(value))
     field.make_multipart()
@@ -67,11 +85,13 @@ def _form_field(name: str, value: Any) -> RequestField:
 
 
 def _file_field(name: str, file: Any) -> RequestField:
-    filename, content_type, headers = None, None, None
+    content_type, headers = None, None
     if isinstance(file, tuple | list):
-        filename, file, content_type, headers, *_ = [*file, None, None][: max(4, len(file))]
+        filename, file, content_type, headers, _ = [*file, None, None, None][:5]
     else:
         guessed = getattr(file, "name", None)
+        if isinstance(guessed, bytes):
+            guessed = guessed.decode()
         usable = isinstance(guessed, str) and guessed and guessed[0] != "<" and guessed[-1] != ">"
         filename = PurePath(guessed).name if usable and guessed else name
     content = file.read() if hasattr(file, "read") else file

@@ -102,8 +102,11 @@ static int encode_files(Session *self, Call *call)
     if (any <= 0)
         return any;
     PyObject *helper = state_helper(self->state, HELPER_encode_files);
-    PyObject *data = call->data ? call->data : call->json ? call->json : Py_None;
-    if (helper)
+    PyObject *data = call->data ? call->data : Py_None;
+    if (helper && !call->data && call->json)
+        PyErr_SetString(PyExc_ValueError, "json= and files= can't go together: a body is one or "
+                                          "the other; form fields go into data=");
+    else if (helper)
         call->multipart = PyObject_CallFunctionObjArgs(helper, call->files, data, NULL);
     return call->multipart ? 0 : -1;
 }
