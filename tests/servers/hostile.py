@@ -8,9 +8,11 @@ behind the last of them:
   head             read a request's headers only, and count it
   send TEXT        send the text; with a second argument, that many times
   drip TEXT S      send the text byte by byte, S seconds after each
+  random N         send N random bytes, the same ones each time, and count what is taken
   flood TEXT       send the text over and over until the peer closes (at most 64 MiB)
   pause S          do nothing for S seconds
   mark NAME        add the name to the port's marks
+  farewell         say over TLS that there is no more to come
   half_close       send no more
   close            close; sends a reset if something lies unread, as TCP wants it
   reset            close with a reset
@@ -24,14 +26,16 @@ A peer that closes while the server reads or writes ends the script.
 from __future__ import annotations
 
 import contextlib
+import random
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
 from typing import Any
 
-from servers import serve
+from servers import CERTIFICATES, serve
 
 PATIENCE = 30.0
 """Seconds after which a connection's thread gives up on its peer."""
@@ -41,6 +45,11 @@ FLOOD = 64 << 20
 Script = list[list[Any]]
 
 
+def random_bytes(size: int) -> bytes:
+    """That many random bytes: the same ones each time."""
+    return random.Random(size).randbytes(size)
+
+
 class PeerClosedError(Exception):
     """The peer has closed or reset the connection, or the script has."""
 
@@ -48,14 +57,19 @@ class PeerClosedError(Exception):
 class Port:
     """A listening socket, its scripts and what happened on it."""
 
-    def __init__(self, scripts: list[Script], receive_buffer: int) -> None:
+    def __init__(self, scripts: list[Script], receive_buffer: int, certificate: str) -> None:
         self.scripts = scripts
+        self.tls: ssl.SSLContext | None = None
+        if certificate:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(CERTIFICATES / certificate)
         self.lock = threading.Lock()
         self.closed = threading.Event()
         self.connections = 0
         self.open = 0
         self.read: list[dict[str, str]] = []
         self.marks: list[str] = []
+        self.sent = 0
         self.listener = socket.socket()
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -80,6 +94,7 @@ class Port:
         with self.lock:
             self.connections = 0
             self.read, self.marks = [], []
+            self.sent = 0
 
     def counts(self) -> dict[str, Any]:
         return {
@@ -87,6 +102,7 @@ class Port:
             "open": self.open,
             "requests": len(self.read),
             "marks": self.marks,
+            "sent": self.sent,
         }
 
     def close(self) -> None:
@@ -109,6 +125,8 @@ class Connection:
 
     def run(self, script: Script) -> None:
         try:
+            if self.port.tls is not None:
+                self.peer = self.port.tls.wrap_socket(self.peer, server_side=True)
             at: int | None = 0
             while at is not None:
                 at = self.play(script, at)
@@ -179,11 +197,26 @@ class Connection:
         for _ in range(FLOOD // len(block)):
             self.peer.sendall(block)
 
+    def do_random(self, size: int) -> None:
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # taken is not kept here
+        left = memoryview(random_bytes(size))
+        while left:
+            taken = self.peer.send(left[:65536])
+            left = left[taken:]
+            with self.port.lock:
+                self.port.sent += taken
+
     def do_pause(self, seconds: float) -> None:
         time.sleep(seconds)
 
     def do_mark(self, name: str) -> None:
         self.port.marks.append(name)
+
+    def do_farewell(self) -> None:
+        assert isinstance(self.peer, ssl.SSLSocket)
+        self.peer.settimeout(0.05)  # the client's own is not waited for
+        with contextlib.suppress(OSError):
+            self.peer.unwrap()
 
     def do_half_close(self) -> None:
         self.peer.shutdown(socket.SHUT_WR)
@@ -213,8 +246,8 @@ class Hostile:
     def __init__(self) -> None:
         self.ports: dict[int, Port] = {}
 
-    def listen(self, scripts: list[Script], receive_buffer: int = 0) -> int:
-        port = Port(scripts, receive_buffer)
+    def listen(self, scripts: list[Script], receive_buffer: int = 0, certificate: str = "") -> int:
+        port = Port(scripts, receive_buffer, certificate)
         self.ports[port.number] = port
         return port.number
 
