@@ -12,7 +12,6 @@ from geventhttpclient.header import Headers
 from requests.utils import get_encoding_from_headers
 
 from opscore_fast._core import FastResponse, ResponseContextManager
-from opscore_fast.exceptions import RequestError
 
 __all__ = ["FastRequest", "FastResponse", "ResponseContextManager", "RestResponseContextManager"]
 
@@ -50,13 +49,10 @@ def iter_content(
 ) -> Generator[str | bytes]:
     """Yield the body in pieces of chunk_size bytes, as Locust's FastResponse.iter_content does.
 
-    With decode_content a piece that is UTF-8 is a str. A connection that ends early ends it.
+    With decode_content a piece that is UTF-8 is a str. Raises RequestError if the body breaks off.
     """
     while True:
-        try:
-            piece = response.read(chunk_size)
-        except RequestError:
-            return
+        piece = response.read(chunk_size)
         if not piece:
             return
         if decode_content:

@@ -458,7 +458,9 @@ def test_failure_within_the_body(
         assert caught.value.phase == "body"
     assert [(e["exception"], e["response_length"]) for e in fired] == [(None, 3000)]
     pieces = client.get("/", stream=True).iter_content(1000)
-    assert [len(piece) for piece in pieces] == [1000]
+    assert len(next(pieces)) == 1000
+    with pytest.raises(exceptions.RequestError):
+        next(pieces)
 
 
 def test_protocol_error_within_the_body(hostile: Listen, environment: Environment) -> None:
