@@ -1,7 +1,9 @@
 """Why a request failed: one exception for each way, with a text from a bounded set.
 
 The text is what Locust groups failures by, so that nothing in it changes from request to request;
-what does is an attribute. It names the server by host and port alone: a URL may hold secrets.
+what does is an attribute. Each is also an exception that Locust's own class would have reported
+(locust.contrib.fasthttp.FAILURE_EXCEPTIONS), so that locustfiles go on catching it. The text names
+the server by host and port alone: a URL may hold secrets.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import ssl
 import zlib
 from urllib.parse import urlsplit
 
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+from geventhttpclient.useragent import RetriesExceeded
 from locust.contrib.fasthttp import LocustBadStatusCode
 from locust.exception import LocustError
 
@@ -26,6 +30,7 @@ __all__ = [
     "DecodeError",
     "HeadersTooLarge",
     "NameResolutionError",
+    "OutOfMemory",
     "ProtocolError",
     "ReadTimeout",
     "RedirectError",
@@ -114,7 +119,7 @@ class ConnectionReset(RequestError, ConnectionResetError):
     """The connection broke."""
 
 
-class ConnectionClosed(RequestError, ConnectionError):
+class ConnectionClosed(RequestError, HTTPConnectionClosed, ConnectionError):
     """The server closed the connection before the response was whole."""
 
 
@@ -126,15 +131,15 @@ class ReadTimeout(RequestTimeout):
     """Nothing came from the server in time."""
 
 
-class ProtocolError(RequestError):
+class ProtocolError(RequestError, HTTPParseError):
     """What came is not HTTP."""
 
 
-class HeadersTooLarge(RequestError):
+class HeadersTooLarge(RequestError, HTTPParseError):
     """The response's headers are over the limit."""
 
 
-class BodyTooLarge(RequestError):
+class BodyTooLarge(RequestError, HTTPParseError):
     """The response's body is over the limit, as sent or decoded."""
 
 
@@ -142,15 +147,15 @@ class DecodeError(RequestError, zlib.error):
     """The response's body does not decode by its Content-Encoding."""
 
 
-class OutOfMemory(RequestError, MemoryError):
+class OutOfMemory(RequestError, MemoryError, HTTPParseError):
     """There was no memory for the request on this side."""
 
 
-class RedirectError(RequestError):
+class RedirectError(RequestError, RetriesExceeded):
     """A redirect that can't be followed."""
 
 
-class TooManyRedirects(RequestError):
+class TooManyRedirects(RequestError, RetriesExceeded):
     """More redirects than allowed."""
 
 

@@ -32,9 +32,12 @@ from helpers import (
     statistics,
     wait_until,
 )
+from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 from locust.env import Environment
 from locust.exception import LocustError
 from servers import Listener
+
+from opscore_fast import exceptions
 
 Script = list[list[Any]]
 
@@ -855,6 +858,18 @@ def test_headers_of_a_wrong_type(app: Listener, environment: Environment, header
     with pytest.raises((TypeError, ValueError)):
         client.get("/ok", headers=headers)
     assert app.counts()["requests"] == 0
+
+
+KINDS = [getattr(exceptions, name) for name in exceptions.__all__ if name != "RequestError"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_locustfiles_catch_what_they_caught(kind: type[exceptions.RequestError]) -> None:
+    """By the exceptions that Locust's own class reports."""
+    error = kind("what went wrong")
+    assert isinstance(error, FAILURE_EXCEPTIONS)
+    assert (str(error), error.text) == ("what went wrong", "what went wrong")
+    assert repr(error) == f"{kind.__name__}('what went wrong')"
 
 
 # Sent again
