@@ -623,3 +623,19 @@ def test_form_is_sent_again_after_a_redirect(app: Listener, environment: Environ
     assert [part["payload"] for part in parts(client.post(target, files=files))] == [
         b"one" * 10_000
     ]
+
+
+def test_a_stream_is_one_response(app: Listener, environment: Environment) -> None:
+    """Of those that the engine counts by the clock that timed them."""
+    from opscore_fast import engines
+
+    def timed() -> int:
+        totals = engines.current().totals()
+        return totals["stamped"] + totals["unstamped"]
+
+    client = make_user(OURS, app.url, environment).client
+    client.get("/ok")
+    before = timed()
+    for _ in range(3):
+        assert client.get("/ok", stream=True).content == b"ok"
+    assert timed() == before + 3

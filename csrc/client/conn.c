@@ -91,6 +91,8 @@ static void note_end(opf_conn *conn, opf_exchange *exchange, bool stamped)
     result->end_ns = opf_stampclock_to_mono(&engine->stamps, stamp, from, engine->now);
     result->seen_ns = engine->now;
     result->kernel_time = stamp && engine->stamps.trusted && result->end_ns != engine->now;
+    if (result->head_ns)
+        return; /* a stream was counted with its headers */
     if (result->kernel_time)
         engine->totals.stamped++;
     else
