@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urljoin, urlsplit, urlunsplit
@@ -35,6 +36,11 @@ def with_params(url: str, params: Any) -> str:
     return path + ("?" + query if query else "") + hash_mark + fragment
 
 
+def shown(url: str) -> str:
+    """Return url as it may stand in a text: without the user and password that it may have."""
+    return re.sub(r"//[^/?#]*@", "//", url)
+
+
 def ascii_url(url: str) -> str:
     """Return url with a host name outside ASCII in its IDNA form, and anything else as it is.
 
@@ -48,7 +54,7 @@ def ascii_url(url: str) -> str:
     try:
         host = name.encode("idna").decode("ascii") + colon + port
     except UnicodeError as error:
-        raise ValueError(f"URL has a host that is no name ({error}): {url!r}") from None
+        raise ValueError(f"URL has a host that is no name ({error}): {shown(url)!r}") from None
     return urlunsplit(parts._replace(netloc=userinfo + at + host))
 
 

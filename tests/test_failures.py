@@ -872,6 +872,17 @@ def test_locustfiles_catch_what_they_caught(kind: type[exceptions.RequestError])
     assert repr(error) == f"{kind.__name__}('what went wrong')"
 
 
+@pytest.mark.parametrize(
+    "rest", ["h/\n", "h:99999/", "exa mple/", "\u00e9" + "x" * 70 + "/", "h@h:0/", ":80/"]
+)
+def test_no_password_in_a_text(app: Listener, environment: Environment, rest: str) -> None:
+    client = make_user(OURS, app.url, environment).client
+    with pytest.raises(ValueError, match="URL has") as raised:
+        client.get(f"http://user:secret@{rest}")
+    assert "secret" not in str(raised.value)
+    assert rest.rpartition("@")[2][:1] in str(raised.value)
+
+
 # Sent again
 
 LOST = [["request"], ["close"]]

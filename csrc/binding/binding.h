@@ -66,6 +66,7 @@ enum { NAMES(AS_ENUM) METHODS(AS_ENUM) N_NAMES };
     X(redirect_error, "opscore_fast.exceptions", "RedirectError")                                  \
     X(redirect, "opscore_fast.urls", "redirect")                                                   \
     X(with_params, "opscore_fast.urls", "with_params")                                             \
+    X(shown_url, "opscore_fast.urls", "shown")                                                     \
     X(ascii_url, "opscore_fast.urls", "ascii_url")                                                 \
     X(encode_body, "opscore_fast.bodies", "encode")                                                \
     X(encode_files, "opscore_fast.bodies", "encode_files")                                         \

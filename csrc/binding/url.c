@@ -32,9 +32,14 @@ static bool is_foreign(const char *path)
     return at > path && strncmp(at, "://", 3) == 0;
 }
 
-static int url_error(const char *why, PyObject *url)
+/* Raises ValueError for a URL, whose user and password are in no text. */
+static int url_error(Session *self, const char *why, PyObject *url)
 {
-    PyErr_Format(PyExc_ValueError, "%s: %R", why, url);
+    PyObject *helper = state_helper(self->state, HELPER_shown_url);
+    PyObject *shown = helper ? PyObject_CallOneArg(helper, url) : NULL;
+    if (shown)
+        PyErr_Format(PyExc_ValueError, "%s: %R", why, shown);
+    Py_XDECREF(shown);
     return -1;
 }
 
@@ -74,7 +79,7 @@ int Url_parse(Session *self, PyObject *text, Url *url)
         return -1;
     len = (size_t)size;
     if (has_control(data, len))
-        return url_error("URL has a control character", url->text);
+        return url_error(self, "URL has a control character", url->text);
     if (!opf_url_is_quoted(data, len)) {
         url->quoted = opf_url_requote(data, len, &len);
         if (!url->quoted) {
@@ -84,7 +89,7 @@ int Url_parse(Session *self, PyObject *text, Url *url)
         data = url->quoted;
     }
     if (opf_url_parse(data, len, &url->parsed, &why) != 0)
-        return url_error(why, url->text);
+        return url_error(self, why, url->text);
     drop_empty_query(&url->parsed);
     return 0;
 }
@@ -121,9 +126,9 @@ int Url_make(Session *self, const Call *call, Url *url)
             return -1;
         bool absolute = is_absolute(path);
         if (!absolute && is_foreign(path))
-            return url_error("URL has a scheme other than http and https", call->path);
+            return url_error(self, "URL has a scheme other than http and https", call->path);
         if (!absolute && !PyUnicode_Check(self->base_url))
-            return url_error("URL has no host, and the session has no base URL", call->path);
+            return url_error(self, "URL has no host, and the session has no base URL", call->path);
         text = Session_build_url(self->base_url, call->path);
         if (!text)
             return -1;
