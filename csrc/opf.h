@@ -123,15 +123,19 @@ void opf_engine_get_totals(const opf_engine *engine, opf_engine_totals *totals);
 
 /* Pools */
 
+/* Time-outs in ns; 0: none. */
+typedef struct opf_timeouts {
+    uint64_t connect_ns; /* for each of: resolving, connecting, the TLS handshake */
+    uint64_t network_ns; /* without progress while sending or receiving */
+} opf_timeouts;
+
 typedef struct opf_pool_options {
-    uint32_t concurrency; /* connections to one origin at most; 0: 10 */
-    uint64_t
-        connect_timeout_ns; /* for each of: resolving, connecting, the TLS handshake; 0: none */
-    uint64_t network_timeout_ns; /* without progress while sending or receiving; 0: none */
-    size_t max_headers;          /* of a response, status line and trailers included; 0: 64 KiB */
-    size_t max_body;             /* of a response, as sent and decoded; 0: 1 GiB */
-    bool verify;                 /* the server's certificate: its chain and its name */
-    const char *ca_file;         /* PEM bundle to trust; NULL: none named */
+    uint32_t concurrency;  /* connections to one origin at most; 0: 10 */
+    opf_timeouts timeouts; /* of requests that have none of their own */
+    size_t max_headers;    /* of a response, status line and trailers included; 0: 64 KiB */
+    size_t max_body;       /* of a response, as sent and decoded; 0: 1 GiB */
+    bool verify;           /* the server's certificate: its chain and its name */
+    const char *ca_file;   /* PEM bundle to trust; NULL: none named */
     const char *ca_dir; /* directory of hashed certificates to trust; NULL: none named. Neither: the
                            system's */
 } opf_pool_options;
@@ -189,6 +193,7 @@ typedef struct opf_request {
      * ends or is freed. */
     const void *body;
     size_t body_len;
+    const opf_timeouts *timeouts; /* NULL: the pool's */
     /* The response's body is not waited for: done is called when the headers are there, and again
      * whenever there is something to opf_exchange_read. It is not decoded, and max_body is no limit
      * on it. */
@@ -234,6 +239,7 @@ typedef struct opf_field {
 
 /* What an exchange brought; valid from done until the exchange is submitted again or freed. */
 typedef struct opf_result {
+    opf_timeouts timeouts; /* that were in force */
     opf_failure failure;
     opf_phase phase;    /* OPF_PHASE_DONE, or where it failed */
     int err;            /* errno of the failure, or 0 */

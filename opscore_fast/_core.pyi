@@ -54,6 +54,26 @@ class Engine:
         connections found closed before use), stamped and unstamped (responses timed by the kernel's
         stamp or by the clock); and as of now: connections, exchanges, waiting (greenlets)."""
 
+class Pool:
+    """Connections of one user, or of several that share them, and their options."""
+
+    def __init__(
+        self,
+        engine_factory: Callable[[], Engine],
+        concurrency: int = 10,
+        connection_timeout: float = 60.0,
+        network_timeout: float = 60.0,
+        verify: bool = False,
+        ca_file: bytes | None = None,
+        ca_dir: bytes | None = None,
+        max_headers: int = 0,
+        max_body: int = 0,
+    ) -> None:
+        """Times in seconds (0: no limit), sizes in bytes (0: the engine's default)."""
+
+    def close_idle_connections(self) -> None:
+        """Close the kept connections: the next request makes a new one."""
+
 class FastResponse:
     """What came of a request; made by a session only."""
 
@@ -117,29 +137,19 @@ class Session:
     retries: int
     cookiejar: CookieJar
     base_url: str | None
-
+    @property
+    def pool(self) -> Pool: ...
     def __init__(
         self,
         base_url: str | None,
         request_event: EventHook,
         user: User | None,
-        engine_factory: Callable[[], Engine],
+        pool: Pool,
         default_headers: list[tuple[bytes, bytes]],
-        connection_timeout: float,
-        network_timeout: float,
-        concurrency: int,
         max_redirects: int,
         max_retries: int,
-        verify: bool,
-        ca_file: bytes | None,
-        ca_dir: bytes | None,
-        max_headers: int,
-        max_body: int,
         own_context: bool,
-        share: Session | None,
-    ) -> None:
-        """Times in seconds (0: no limit), sizes in bytes (0: the engine's default)."""
-
+    ) -> None: ...
     def request(
         self,
         method: str,
@@ -174,8 +184,6 @@ class Session:
     def post(
         self, url: str, data: Any = None, json: Any = None, **kwargs: Unpack[_Keywords]
     ) -> ResponseContextManager: ...
-    def close_idle_connections(self) -> None:
-        """Close the kept connections: the next request makes a new one."""
 
 class Collector:
     """Requests of one second, counted by name and method."""

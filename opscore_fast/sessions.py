@@ -14,7 +14,7 @@ from locust.event import EventHook
 from locust.user import User
 
 from opscore_fast import engines
-from opscore_fast._core import Session
+from opscore_fast._core import Pool, Session
 from opscore_fast._version import __version__
 from opscore_fast.bodies import basic_auth
 from opscore_fast.exceptions import unsupported
@@ -28,7 +28,7 @@ class _ClientPool:
 
     def close(self) -> None:
         """Close the kept connections; the next request makes a new one."""
-        self._session.close_idle_connections()
+        self._session.pool.close_idle_connections()
 
 
 class _Client:
@@ -92,21 +92,23 @@ class FastHttpSession(Session):
             base_url=base_url,
             request_event=request_event,
             user=user,
-            engine_factory=engines.current,
+            pool=_shared(client_pool)
+            or Pool(
+                engines.current,
+                connection_timeout=float(connection_timeout or 0),
+                network_timeout=float(network_timeout or 0),
+                concurrency=int(concurrency),
+                verify=not insecure,
+                ca_file=ca_file,
+                ca_dir=ca_dir,
+                max_headers=int(max_response_headers),
+                max_body=int(max_response_body),
+            ),
             default_headers=_default_headers(headers),
-            connection_timeout=float(connection_timeout or 0),
-            network_timeout=float(network_timeout or 0),
-            concurrency=int(concurrency),
             max_redirects=max(0, int(max_redirects)),
             max_retries=max(0, int(max_retries)),
-            verify=not insecure,
-            ca_file=ca_file,
-            ca_dir=ca_dir,
-            max_headers=int(max_response_headers),
-            max_body=int(max_response_body),
             own_context=user is not None
             and getattr(type(user), "context", None) is not User.context,
-            share=_shared(client_pool),
         )
         self.auth_header = authorization
 
@@ -140,8 +142,8 @@ class FastHttpSession(Session):
             self.request_name = None
 
 
-# For each HTTPClientPool the session whose connections stand for it.
-_shares: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+# For each HTTPClientPool the pool that stands for it.
+_shares: weakref.WeakKeyDictionary[Any, Pool] = weakref.WeakKeyDictionary()
 
 # What an HTTPClientPool may be made with that has an equal here.
 _POOL_ARGUMENTS = {
@@ -153,8 +155,8 @@ _POOL_ARGUMENTS = {
 }
 
 
-def _shared(client_pool: Any) -> Session | None:
-    """Return the session whose connections stand for a geventhttpclient HTTPClientPool."""
+def _shared(client_pool: Any) -> Pool | None:
+    """Return the pool that stands for a geventhttpclient HTTPClientPool."""
     if client_pool is None:
         return None
     arguments = getattr(client_pool, "client_args", None)
@@ -164,24 +166,12 @@ def _shared(client_pool: Any) -> Session | None:
         raise unsupported(f"client_pool = HTTPClientPool({what}=...)")
     share = _shares.get(client_pool)
     if share is None:
-        share = _shares[client_pool] = Session(
-            base_url=None,
-            request_event=EventHook(),  # type: ignore[no-untyped-call]
-            user=None,
-            engine_factory=engines.current,
-            default_headers=[],
+        share = _shares[client_pool] = Pool(
+            engines.current,
             connection_timeout=float(arguments.get("connection_timeout", 5.0)),
             network_timeout=float(arguments.get("network_timeout", 5.0)),
             concurrency=int(arguments.get("concurrency", 1)),
-            max_redirects=0,
-            max_retries=0,
             verify=not arguments.get("insecure", False),
-            ca_file=None,
-            ca_dir=None,
-            max_headers=0,
-            max_body=0,
-            own_context=False,
-            share=None,
         )
     return share
 

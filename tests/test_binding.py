@@ -19,7 +19,7 @@ from locust.event import EventHook
 from servers import Listener
 
 from opscore_fast import engines
-from opscore_fast._core import Collector, Engine, Session
+from opscore_fast._core import Collector, Engine, Pool, Session
 from opscore_fast.exceptions import RedirectError
 
 
@@ -199,22 +199,22 @@ def test_session_without_its_event(app: Listener, environment: Environment) -> N
 
 
 def test_session_whose_set_up_failed() -> None:
+    pool = Pool.__new__(Pool)
+    with pytest.raises(TypeError, match="ca_file is bytes"):
+        pool.__init__(engines.current, ca_file="no bytes")  # type: ignore[misc]
     session = Session.__new__(Session)
-    with pytest.raises(TypeError, match="are bytes"):
-        session.__init__(  # type: ignore[misc]
-            "http://127.0.0.1:1", EventHook(), None, engines.current, [], 1.0, 1.0, 10, 30, 0,
-            False, "no bytes", None, 0, 0, False, None,
-        )  # fmt: skip
-    with pytest.raises(RuntimeError, match="not set up"):
+    with pytest.raises(RuntimeError, match="session is not set up"):
+        session.get("/ok")
+    session.__init__(  # type: ignore[misc]
+        "http://127.0.0.1:1", EventHook(), None, pool, [], 30, 0, False
+    )
+    with pytest.raises(RuntimeError, match="Pool is not set up"):
         session.get("/ok")
 
 
 def test_engine_closed_while_a_request_is_made(app: Listener) -> None:
     engine = Engine(gevent.get_hub())
-    session = Session(
-        app.url, EventHook(), None, lambda: engine, [], 1.0, 1.0, 10, 30, 0,
-        False, None, None, 0, 0, False, None,
-    )  # fmt: skip
+    session = Session(app.url, EventHook(), None, Pool(lambda: engine), [], 30, 0, False)
     session.cookiejar = MeddlingJar(engine.close)
     with pytest.raises(RuntimeError, match="is closed"):
         gevent.spawn(session.get, "/ok").get(timeout=20)
@@ -223,10 +223,7 @@ def test_engine_closed_while_a_request_is_made(app: Listener) -> None:
 def test_engine_closed_while_it_dispatches(app: Listener) -> None:
     """Its greenlets go on as far as they can."""
     engine = Engine(gevent.get_hub())
-    session = Session(
-        app.url, EventHook(), None, lambda: engine, [], 1.0, 1.0, 10, 30, 0,
-        False, None, None, 0, 0, False, None,
-    )  # fmt: skip
+    session = Session(app.url, EventHook(), None, Pool(lambda: engine), [], 30, 0, False)
 
     def fetch_and_close() -> int:
         status = session.get("/ok").status_code

@@ -92,6 +92,7 @@ typedef struct State {
     PyObject *names[N_NAMES];
     PyObject *helpers[N_HELPERS]; /* NULL until first used */
     PyTypeObject *engine_type;
+    PyTypeObject *pool_type;
     PyTypeObject *session_type;
     PyTypeObject *response_type;
     PyTypeObject *catching_type; /* ResponseContextManager */
@@ -112,6 +113,7 @@ PyObject *state_helper(State *state, int helper);
 
 /* The types: each adds itself to the module. Return 0, or -1 with an exception. */
 int Engine_add(PyObject *module, State *state);
+int Pool_add(PyObject *module, State *state);
 int Session_add(PyObject *module, State *state);
 int Response_add(PyObject *module, State *state);
 int Collector_add(PyObject *module, State *state);

@@ -4,6 +4,7 @@
 
 void Call_fini(Call *call)
 {
+    Py_XDECREF(call->pool);
     Py_XDECREF(call->method);
     Py_XDECREF(call->extra);
     Py_XDECREF(call->multipart);

@@ -5,6 +5,7 @@
 #include "binding/session.h"
 
 typedef struct Call {
+    Pool *pool;       /* whose connections are used: owned */
     PyObject *method; /* as given: owned */
     PyObject *path;
     PyObject *name;

@@ -62,7 +62,7 @@ void Engine_on_done(opf_exchange *exchange, void *arg)
     (void)exchange;
     Response *response = arg;
     response->done = true;
-    ready_push(response->engine, response);
+    ready_push(Response_engine(response), response);
 }
 
 void Engine_forget(Engine *self, Response *response)

@@ -47,8 +47,9 @@ static int module_exec(PyObject *module)
         if (!state->names[i])
             return -1;
     }
-    if (Engine_add(module, state) != 0 || Response_add(module, state) != 0 ||
-        Session_add(module, state) != 0 || Collector_add(module, state) != 0)
+    if (Engine_add(module, state) != 0 || Pool_add(module, state) != 0 ||
+        Response_add(module, state) != 0 || Session_add(module, state) != 0 ||
+        Collector_add(module, state) != 0)
         return -1;
     return 0;
 }
@@ -59,6 +60,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     for (int i = 0; i < N_HELPERS; i++)
         Py_VISIT(state->helpers[i]);
     Py_VISIT(state->engine_type);
+    Py_VISIT(state->pool_type);
     Py_VISIT(state->session_type);
     Py_VISIT(state->response_type);
     Py_VISIT(state->catching_type);
@@ -75,6 +77,7 @@ static int module_clear(PyObject *module)
     for (int i = 0; i < N_HELPERS; i++)
         Py_CLEAR(state->helpers[i]);
     Py_CLEAR(state->engine_type);
+    Py_CLEAR(state->pool_type);
     Py_CLEAR(state->session_type);
     Py_CLEAR(state->response_type);
     Py_CLEAR(state->catching_type);

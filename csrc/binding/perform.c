@@ -114,8 +114,8 @@ static int submit(Session *self, Call *call, Response *response)
     opf_request_error error;
     response->done = false;
     response->body_is_text = body.is_text;
-    ret = opf_exchange_submit(response->exchange, self->pool, &request, Engine_on_done, response,
-                              &error);
+    ret = opf_exchange_submit(response->exchange, call->pool->pool, &request, Engine_on_done,
+                              response, &error);
     Py_XSETREF(response->body,
                body.owner && ret == 0 && body.len > COPIED ? Py_NewRef(body.owner) : NULL);
     if (ret != 0)
@@ -256,16 +256,17 @@ static bool is_good(int status)
 PyObject *Session_failure_of(Session *self, Response *response)
 {
     const opf_result *r = opf_exchange_result(response->exchange);
+    const opf_pool_options *options = &response->pool->options;
     PyObject *helper = state_helper(self->state, HELPER_failure);
     PyObject *url = helper ? Response_get_url(response) : NULL;
     PyObject *error = NULL;
     if (url)
         error = PyObject_CallFunction(
             helper, "iiizOddKKdI", (int)r->failure, (int)r->phase, r->err, r->detail, url,
-            (double)self->options.connect_timeout_ns / 1e9,
-            (double)self->options.network_timeout_ns / 1e9, (unsigned long long)r->bytes_received,
-            (unsigned long long)(r->failure == OPF_FAIL_HEADERS_SIZE ? self->options.max_headers
-                                                                     : self->options.max_body),
+            (double)r->timeouts.connect_ns / 1e9, (double)r->timeouts.network_ns / 1e9,
+            (unsigned long long)r->bytes_received,
+            (unsigned long long)(r->failure == OPF_FAIL_HEADERS_SIZE ? options->max_headers
+                                                                     : options->max_body),
             (double)r->idle_ns / 1e9, (unsigned int)r->carried);
     Py_XDECREF(url);
     return error;
@@ -297,54 +298,23 @@ static int find_error(Session *self, Response *response)
 
 /* Requests */
 
-static int get_ready(Session *self)
+static int get_ready(Session *self, Call *call)
 {
-    if (!self->engine_factory || !self->base_url) {
+    if (!self->pool || !self->base_url) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the session is not set up: call super().__init__() in its class");
         return -1;
     }
-    if (self->share) {
-        Session *other = (Session *)self->share;
-        if (get_ready(other) != 0)
-            return -1;
-        if (!self->engine)
-            self->engine = (Engine *)Py_NewRef(other->engine);
-        self->pool = other->pool;
-        return 0;
-    }
-    if (!self->engine) {
-        PyObject *engine = PyObject_CallNoArgs(self->engine_factory);
-        if (engine && !PyObject_TypeCheck(engine, self->state->engine_type)) {
-            PyErr_SetString(PyExc_TypeError, "engine_factory must return an Engine");
-            Py_CLEAR(engine);
-        }
-        if (!engine)
-            return -1;
-        self->engine = (Engine *)engine;
-    }
-    if (Engine_check(self->engine) != 0)
-        return -1;
-    if (!self->pool) {
-        char text[512];
-        int error;
-        self->pool = opf_pool_new(self->engine->engine, &self->options, &error, text, sizeof(text));
-        if (!self->pool) {
-            if (error == OPF_EINVAL)
-                PyErr_SetString(PyExc_ValueError, text);
-            else
-                PyErr_NoMemory();
-            return -1;
-        }
-    }
-    return 0;
+    if (!call->pool)
+        call->pool = (Pool *)Py_NewRef(self->pool);
+    return Pool_ready(call->pool);
 }
 
 static Response *new_response(Session *self, const Call *call)
 {
     Response *response =
         Response_new(call->catch_response ? self->state->catching_type : self->state->response_type,
-                     self->state, self);
+                     self->state, self, call->pool);
     if (!response)
         return NULL;
     struct timespec now;
@@ -363,7 +333,7 @@ static Response *new_response(Session *self, const Call *call)
  * FastHttpSession; any other exception goes on. */
 static int await(Session *self, Response *response)
 {
-    if (Engine_wait(self->engine, response) == 0)
+    if (Engine_wait(Response_engine(response), response) == 0)
         return 0;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
@@ -424,7 +394,7 @@ static int send_and_wait(Session *self, Call *call, Response *response, uint64_t
             return 0;
         response->retries++;
         self->retries++;
-        opf_pool_close_idle(self->pool); /* what was kept as long may be as dead */
+        opf_pool_close_idle(call->pool->pool); /* what was kept as long may be as dead */
     }
 }
 
@@ -474,7 +444,7 @@ static int exchange(Session *self, Call *call, Response **response)
  * exception. */
 PyObject *Session_perform(Session *self, Call *call)
 {
-    if (get_ready(self) != 0 || Call_settle(self, call) != 0)
+    if (get_ready(self, call) != 0 || Call_settle(self, call) != 0)
         return NULL;
     Response *response = new_response(self, call);
     if (!response)

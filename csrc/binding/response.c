@@ -4,24 +4,29 @@
 #include <string.h>
 #include <structmember.h>
 
-#include "binding/engine.h"
+#include "binding/pool.h"
 #include "binding/session.h"
 
-Response *Response_new(PyTypeObject *type, State *state, Session *session)
+Response *Response_new(PyTypeObject *type, State *state, Session *session, Pool *pool)
 {
     Response *self = (Response *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
     self->state = state;
     self->session = (Session *)Py_NewRef(session);
-    self->engine = (Engine *)Py_NewRef(session->engine);
+    self->pool = (Pool *)Py_NewRef(pool);
     self->base_url = Py_NewRef(session->base_url);
-    self->exchange = opf_exchange_new(self->engine->engine);
+    self->exchange = opf_exchange_new(pool->engine->engine);
     if (!self->exchange) {
         Py_DECREF(self);
         return (Response *)PyErr_NoMemory();
     }
     return self;
+}
+
+Engine *Response_engine(const Response *self)
+{
+    return self->pool->engine;
 }
 
 static const opf_result *result_of(const Response *self)
@@ -202,7 +207,7 @@ static PyObject *read_stream(Response *self, size_t size)
             break;
         }
         self->done = false;
-        if (Engine_check(self->engine) != 0 || Engine_wait(self->engine, self) != 0)
+        if (Engine_check(self->pool->engine) != 0 || Engine_wait(self->pool->engine, self) != 0)
             break;
     }
     Py_DECREF(bytes);
@@ -453,7 +458,7 @@ static PyObject *Response_repr(Response *self)
 static int Response_traverse(Response *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->engine);
+    Py_VISIT(self->pool);
     Py_VISIT(self->session);
     Py_VISIT(self->method);
     Py_VISIT(self->path);
@@ -469,7 +474,7 @@ static int Response_traverse(Response *self, visitproc visit, void *arg)
     return 0;
 }
 
-/* Breaks cycles; what the other functions rely on (session, engine, path) stays until the end. */
+/* Breaks cycles; what the other functions rely on (session, pool, path) stays until the end. */
 static int Response_clear(Response *self)
 {
     Py_CLEAR(self->context);
@@ -490,8 +495,8 @@ static void Response_dealloc(Response *self)
     if (self->weakrefs)
         PyObject_ClearWeakRefs((PyObject *)self);
     Response_clear(self);
-    if (self->engine)
-        Engine_forget(self->engine, self);
+    if (self->pool)
+        Engine_forget(self->pool->engine, self);
     opf_exchange_free(self->exchange);
     Py_XDECREF(self->method);
     Py_XDECREF(self->path);
@@ -502,7 +507,7 @@ static void Response_dealloc(Response *self)
     Py_XDECREF(self->content);
     Py_XDECREF(self->encoding);
     Py_XDECREF(self->session);
-    Py_XDECREF(self->engine);
+    Py_XDECREF(self->pool);
     type->tp_free(self);
     Py_DECREF(type);
 }

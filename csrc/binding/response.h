@@ -4,12 +4,12 @@
 
 #include "binding/binding.h"
 
-struct Engine;
+struct Pool;
 struct Session;
 
 typedef struct Response {
     PyObject_HEAD State *state;
-    struct Engine *engine;   /* holds the exchange's engine */
+    struct Pool *pool;       /* holds the exchange's engine */
     struct Session *session; /* for reporting */
     opf_exchange *exchange;
     /* while its greenlet waits */
@@ -48,9 +48,13 @@ typedef struct Response {
     PyObject *weakrefs;
 } Response;
 
-/* Returns a new response of the type, whose exchange is ready to be submitted; NULL with an
- * exception. */
-Response *Response_new(PyTypeObject *type, State *state, struct Session *session);
+/* Returns a new response of the type, whose exchange is ready to be submitted to the pool; NULL
+ * with an exception. */
+Response *Response_new(PyTypeObject *type, State *state, struct Session *session,
+                       struct Pool *pool);
+
+/* The engine of its pool: borrowed. */
+struct Engine *Response_engine(const Response *self);
 
 /* The whole URL of the last request: a new reference, or NULL with an exception. */
 PyObject *Response_get_url(Response *self);

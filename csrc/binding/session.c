@@ -157,26 +157,6 @@ static int set_base_url(Session *self, PyObject *base_url)
     return 0;
 }
 
-static uint64_t seconds_to_ns(double seconds)
-{
-    if (!(seconds > 0))
-        return 0;
-    return seconds > 1e9 ? 0 : (uint64_t)(seconds * 1e9);
-}
-
-static int keep_path(PyObject *bytes, PyObject **owner, const char **path)
-{
-    if (bytes == Py_None)
-        return 0;
-    if (!PyBytes_Check(bytes)) {
-        PyErr_SetString(PyExc_TypeError, "ca_file and ca_dir are bytes or None");
-        return -1;
-    }
-    Py_XSETREF(*owner, Py_NewRef(bytes));
-    *path = PyBytes_AS_STRING(bytes);
-    return 0;
-}
-
 static PyObject *Session_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
                              PyObject *Py_UNUSED(kwargs))
 {
@@ -188,61 +168,31 @@ static PyObject *Session_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
 
 static int Session_init(Session *self, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"base_url",        "request_event",   "user",
-                               "engine_factory",  "default_headers", "connection_timeout",
-                               "network_timeout", "concurrency",     "max_redirects",
-                               "max_retries",     "verify",          "ca_file",
-                               "ca_dir",          "max_headers",     "max_body",
-                               "own_context",     "share",           NULL};
-    PyObject *base_url, *event, *user, *factory, *headers, *ca_file, *ca_dir, *share;
-    double connection_timeout, network_timeout;
-    unsigned int concurrency;
-    int verify, own_context;
-    Py_ssize_t max_headers, max_body;
-    if (self->engine_factory) {
+    static char *keywords[] = {"base_url",    "request_event",   "user",
+                               "pool",        "default_headers", "max_redirects",
+                               "max_retries", "own_context",     NULL};
+    PyObject *base_url, *event, *user, *pool, *headers;
+    int own_context;
+    if (self->pool) {
         PyErr_SetString(PyExc_RuntimeError, "a Session is set up once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!ddIiipOOnnpO:Session", keywords,
-                                     &base_url, &event, &user, &factory, &PyList_Type, &headers,
-                                     &connection_timeout, &network_timeout, &concurrency,
-                                     &self->max_redirects, &self->max_retries, &verify, &ca_file,
-                                     &ca_dir, &max_headers, &max_body, &own_context, &share))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO!O!iip:Session", keywords, &base_url,
+                                     &event, &user, self->state->pool_type, &pool, &PyList_Type,
+                                     &headers, &self->max_redirects, &self->max_retries,
+                                     &own_context))
         return -1;
-    if (share != Py_None) {
-        if (!PyObject_TypeCheck(share, self->state->session_type)) {
-            PyErr_SetString(PyExc_TypeError, "share is a Session or None");
-            return -1;
-        }
-        self->share = Py_NewRef(share);
-    }
+    self->pool = (Pool *)Py_NewRef(pool);
     self->request_event = Py_NewRef(event);
     self->user = Py_NewRef(user);
-    self->engine_factory = Py_NewRef(factory);
     self->own_context = own_context;
-    self->options = (opf_pool_options){.concurrency = concurrency,
-                                       .connect_timeout_ns = seconds_to_ns(connection_timeout),
-                                       .network_timeout_ns = seconds_to_ns(network_timeout),
-                                       .max_headers = max_headers > 0 ? (size_t)max_headers : 0,
-                                       .max_body = max_body > 0 ? (size_t)max_body : 0,
-                                       .verify = verify};
     PyObject *request =
         PyObject_GetAttr((PyObject *)Py_TYPE(self), self->state->names[NAME_request]);
     if (!request)
         return -1;
     self->own_request = request != self->state->session_request;
     Py_DECREF(request);
-    if (keep_path(ca_file, &self->ca_file, &self->options.ca_file) != 0 ||
-        keep_path(ca_dir, &self->ca_dir, &self->options.ca_dir) != 0)
-        return -1;
     return set_default_headers(self, headers) != 0 ? -1 : set_base_url(self, base_url);
-}
-
-static PyObject *Session_close_idle(Session *self, PyObject *Py_UNUSED(ignored))
-{
-    if (self->pool)
-        opf_pool_close_idle(self->pool);
-    Py_RETURN_NONE;
 }
 
 static PyObject *get_cookiejar(Session *self, void *Py_UNUSED(closure))
@@ -279,9 +229,7 @@ static int change_base_url(Session *self, PyObject *value, void *Py_UNUSED(closu
 static int Session_traverse(Session *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->engine);
-    Py_VISIT(self->engine_factory);
-    Py_VISIT(self->share);
+    Py_VISIT(self->pool);
     Py_VISIT(self->request_event);
     Py_VISIT(self->user);
     Py_VISIT(self->cookiejar);
@@ -314,9 +262,6 @@ static void Session_dealloc(Session *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     Session_clear(self);
-    if (!self->share)
-        opf_pool_free(self->pool);
-    Py_CLEAR(self->share);
     for (Py_ssize_t i = 0; i < self->n_defaults; i++) {
         Py_DECREF(self->defaults[i].name);
         Py_DECREF(self->defaults[i].value);
@@ -324,10 +269,7 @@ static void Session_dealloc(Session *self)
     PyMem_Free(self->defaults);
     Py_XDECREF(self->request_event);
     Py_XDECREF(self->user);
-    Py_XDECREF(self->engine_factory);
-    Py_XDECREF(self->engine);
-    Py_XDECREF(self->ca_file);
-    Py_XDECREF(self->ca_dir);
+    Py_XDECREF(self->pool);
     Py_XDECREF(self->base_url);
     Py_XDECREF(self->base_bytes);
     Py_XDECREF(self->request_name);
@@ -353,9 +295,6 @@ static PyMethodDef Session_methods[] = {
     REQUEST_METHOD(patch, "url, data=None, **kwargs", "Send a PATCH request."),
     REQUEST_METHOD(put, "url, data=None, **kwargs", "Send a PUT request."),
     REQUEST_METHOD(post, "url, data=None, json=None, **kwargs", "Send a POST request."),
-    {"close_idle_connections", (PyCFunction)Session_close_idle, METH_NOARGS,
-     "close_idle_connections($self, /)\n--\n\nClose the kept connections: the next request makes a "
-     "new one."},
     {NULL},
 };
 
@@ -368,6 +307,7 @@ static PyGetSetDef Session_getset[] = {
 };
 
 static PyMemberDef Session_members[] = {
+    {"pool", T_OBJECT, offsetof(Session, pool), READONLY, "Pool: whose connections are used"},
     {"request_event", T_OBJECT, offsetof(Session, request_event), 0, "locust.event.EventHook"},
     {"user", T_OBJECT, offsetof(Session, user), 0, "locust.User or None"},
     {"request_name", T_OBJECT, offsetof(Session, request_name), 0,

@@ -4,7 +4,7 @@
 
 #include "binding/binding.h"
 #include "binding/collector.h"
-#include "binding/engine.h"
+#include "binding/pool.h"
 #include "binding/response.h"
 
 /* A header that goes with every request. */
@@ -15,12 +15,7 @@ typedef struct DefaultHeader {
 
 typedef struct Session {
     PyObject_HEAD State *state;
-    Engine *engine; /* NULL until the first request */
-    opf_pool *pool;
-    PyObject *engine_factory;
-    opf_pool_options options;
-    PyObject *ca_file; /* bytes that the options point into, or NULL */
-    PyObject *ca_dir;
+    Pool *pool; /* whose connections are used; NULL: the session is not set up */
     PyObject *base_url;
     PyObject *base_bytes; /* bytes that base points into */
     opf_url base;
@@ -30,7 +25,6 @@ typedef struct Session {
     int max_redirects;
     int max_retries;
     Py_ssize_t retries; /* requests that were sent again, in all */
-    PyObject *share;    /* the Session whose pool is used; NULL: our own */
     PyObject *request_event;
     PyObject *user;
     PyObject *request_name;

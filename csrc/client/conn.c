@@ -26,6 +26,12 @@ static const opf_pool_options *options_of(const opf_conn *conn)
     return &conn->origin->pool->options;
 }
 
+/* Of the exchange under way. */
+static const opf_timeouts *timeouts_of(const opf_conn *conn)
+{
+    return &conn->exchange->result.timeouts;
+}
+
 /* Deadlines */
 
 /* Has the timer fire no later than at. It is set for as long as the connection lives, so that this
@@ -204,7 +210,7 @@ static void begin(opf_conn *conn, uint64_t now)
     conn->paused = false;
     opf_h1_begin(&conn->h1, &exchange->message, exchange->head_request, options->max_headers,
                  options->max_body);
-    set_deadline(conn, now, options->network_timeout_ns);
+    set_deadline(conn, now, exchange->result.timeouts.network_ns);
     exchange->result.phase = OPF_PHASE_SEND;
     exchange->result.sent_ns = now;
     exchange->result.carried = conn->carried;
@@ -335,7 +341,7 @@ static void receive(opf_conn *conn)
         return;
     if (conn->paused)
         return;
-    set_deadline(conn, engine->now, options_of(conn)->network_timeout_ns);
+    set_deadline(conn, engine->now, timeouts_of(conn)->network_ns);
     if (i == RECEIVES_MAX)
         read_on(conn);
 }
@@ -346,7 +352,7 @@ void opf_conn_read_on(opf_conn *conn)
         return;
     opf_exchange *exchange = conn->exchange;
     conn->paused = false;
-    set_deadline(conn, opf_clock_mono(), options_of(conn)->network_timeout_ns);
+    set_deadline(conn, opf_clock_mono(), timeouts_of(conn)->network_ns);
     watch_for(conn, RECEIVING);
     if (exchange->conn == conn)
         read_on(conn);
@@ -387,7 +393,7 @@ static void open_tls(opf_conn *conn, int fd)
     }
     conn->state = OPF_CONN_HANDSHAKE;
     conn->exchange->result.phase = OPF_PHASE_TLS;
-    set_deadline(conn, opf_clock_mono(), options_of(conn)->connect_timeout_ns);
+    set_deadline(conn, opf_clock_mono(), timeouts_of(conn)->connect_ns);
     handshake(conn);
 }
 
@@ -428,7 +434,7 @@ int opf_conn_dial(opf_origin *origin, opf_exchange *exchange)
     uint64_t now = opf_clock_mono();
     attach(conn, exchange, now);
     conn->state = OPF_CONN_DIALLING;
-    set_deadline(conn, now, origin->pool->options.connect_timeout_ns);
+    set_deadline(conn, now, exchange->result.timeouts.connect_ns);
     exchange->result.phase = OPF_PHASE_RESOLVE;
     int ret = opf_dial_start(&conn->dial, engine->loop, engine->resolver, origin->host,
                              origin->host_len, origin->port, on_dialled);
@@ -482,7 +488,7 @@ static void on_busy(opf_conn *conn, uint32_t events)
     /* TLS may want to read before it can write */
     bool held_up = exchange->result.phase == OPF_PHASE_SEND && !(conn->watch.events & EPOLLOUT);
     if ((events & EPOLLOUT) || (held_up && !conn->send_err)) {
-        set_deadline(conn, opf_clock_mono(), options_of(conn)->network_timeout_ns);
+        set_deadline(conn, opf_clock_mono(), timeouts_of(conn)->network_ns);
         send_some(conn);
         if (exchange->conn != conn)
             return;

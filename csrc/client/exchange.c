@@ -79,7 +79,8 @@ int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_reques
         return OPF_EFORKED;
     opf_exchange_cancel(exchange);
     opf_message_reset(&exchange->message);
-    exchange->result = (opf_result){0};
+    exchange->result =
+        (opf_result){.timeouts = request->timeouts ? *request->timeouts : pool->options.timeouts};
     exchange->done = done;
     exchange->arg = arg;
     exchange->out.len = 0;

@@ -249,8 +249,7 @@ static void check_timeout(const char *url, client *c, size_t body_len, opf_failu
     free(body);
 }
 
-static const opf_pool_options impatient = {.connect_timeout_ns = SHORTLY,
-                                           .network_timeout_ns = SHORTLY};
+static const opf_pool_options impatient = {.timeouts = {SHORTLY, SHORTLY}};
 
 TEST(time_outs)
 {
@@ -402,7 +401,7 @@ static void check_cancelled(peer_fn *serve, const char *text, bool tls, size_t b
     call one = {0}, next = {0};
     void *body = calloc(1, body_len + 1);
     CHECK(client_init(&c, serve, (void *)(uintptr_t)text,
-                      &(opf_pool_options){.concurrency = 1, .network_timeout_ns = SHORTLY}));
+                      &(opf_pool_options){.concurrency = 1, .timeouts.network_ns = SHORTLY}));
     CHECK_EQ_INT(
         call_submit(&one, c.engine, c.pool, body_len ? "POST" : "GET", tls, c.port, body, body_len),
         0);
@@ -543,7 +542,7 @@ static void check_fault(peer *server, const char *host, long n, bool *fired)
     enum { N = 4 };
     client c = {.port = peer_port(server)};
     call calls[N] = {0};
-    opf_pool_options options = {.concurrency = 2, .network_timeout_ns = 10 * OPF_NS_PER_S};
+    opf_pool_options options = {.concurrency = 2, .timeouts.network_ns = 10 * OPF_NS_PER_S};
     int error, expected = 0, told = 0;
     char text[64], url[64];
     char *body = calloc(1, 10000);
@@ -618,8 +617,7 @@ TEST(each_allocation_fails_once)
 /* Nobody waits for ever because there was no memory for the timer. */
 TEST(time_outs_without_memory)
 {
-    static const opf_pool_options options = {.connect_timeout_ns = 20 * OPF_NS_PER_MS,
-                                             .network_timeout_ns = 20 * OPF_NS_PER_MS};
+    static const opf_pool_options options = {.timeouts = {20 * OPF_NS_PER_MS, 20 * OPF_NS_PER_MS}};
     bool fired = true;
     stalled port;
     CHECK(stalled_open(&port));

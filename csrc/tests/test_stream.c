@@ -231,7 +231,7 @@ TEST(a_paused_stream_has_no_deadline)
     client c;
     call one = {0};
     char *data = malloc(BIG);
-    opf_pool_options options = {.network_timeout_ns = 100 * OPF_NS_PER_MS};
+    opf_pool_options options = {.timeouts.network_ns = 100 * OPF_NS_PER_MS};
     CHECK(data);
     CHECK(client_init(&c, serve_big, NULL, &options));
     CHECK_EQ_INT(ask(&c, &one, "GET", NULL, 0), 0);
@@ -291,7 +291,7 @@ TEST(what_came_before_a_failure_can_be_read)
     client c;
     call one = {0};
     char data[16];
-    opf_pool_options options = {.network_timeout_ns = 200 * OPF_NS_PER_MS};
+    opf_pool_options options = {.timeouts.network_ns = 200 * OPF_NS_PER_MS};
     static const char *const text = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
     for (int i = 0; i < 2; i++) {
         CHECK(client_init(&c, i ? serve_and_hold : serve_and_close, (void *)(uintptr_t)text,

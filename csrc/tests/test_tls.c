@@ -91,7 +91,7 @@ static bool client_init(client *c, peer_fn *serve, uint64_t timeout_ns)
 {
     int error;
     char text[256];
-    opf_pool_options options = {.network_timeout_ns = timeout_ns};
+    opf_pool_options options = {.timeouts.network_ns = timeout_ns};
     c->engine = opf_engine_new(NULL);
     c->pool = c->engine ? opf_pool_new(c->engine, &options, &error, text, sizeof(text)) : NULL;
     c->server = peer_new(serve, NULL);
@@ -250,7 +250,7 @@ TEST(each_allocation_fails_once)
         call get = {0};
         int error, ret = 0;
         char text[256];
-        opf_pool_options options = {.network_timeout_ns = 10 * OPF_NS_PER_S};
+        opf_pool_options options = {.timeouts.network_ns = 10 * OPF_NS_PER_S};
         opf_mem_fail_after(n);
         c.engine = opf_engine_new(NULL);
         c.pool = c.engine ? opf_pool_new(c.engine, &options, &error, text, sizeof(text)) : NULL;

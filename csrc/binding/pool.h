@@ -1,0 +1,25 @@
+/* The type Pool: connections and the options that they are made with. */
+#ifndef OPF_BINDING_POOL_H
+#define OPF_BINDING_POOL_H
+
+#include "binding/binding.h"
+#include "binding/engine.h"
+
+typedef struct Pool {
+    PyObject_HEAD State *state;
+    Engine *engine; /* NULL until the first request, then the same for good */
+    opf_pool *pool; /* likewise */
+    PyObject *engine_factory;
+    opf_pool_options options;
+    PyObject *strings; /* list of what the options point into */
+} Pool;
+
+/* Makes the engine and the pool if they are not there yet, and checks that they may be used here
+ * and now. Returns 0, or -1 with an exception. */
+int Pool_ready(Pool *self);
+
+/* Takes a number of seconds as the engine has it: 0 for none, and for what is no positive number.
+ */
+uint64_t seconds_to_ns(double seconds);
+
+#endif
