@@ -15,6 +15,7 @@ from peers import (
     locust_fast_http_user,
     locust_http_user,
     opscore_fast_http_user,
+    opscore_fast_requests_user,
     wrk,
 )
 from rig import BenchError, report
@@ -24,10 +25,11 @@ from rig.targets import Target, at_least
 HTTP_USER: Peer = locust_http_user.PEER
 FAST: Peer = locust_fast_http_user.PEER
 OURS: Peer = opscore_fast_http_user.PEER
+OUR_HTTP_USER: Peer = opscore_fast_requests_user.PEER
 WRK: Peer = wrk.PEER
 
 _PLAN: list[tuple[Workload, int, list[Peer]]] = [
-    (POST, 50, [HTTP_USER, FAST, OURS, WRK]),
+    (POST, 50, [HTTP_USER, OUR_HTTP_USER, FAST, OURS, WRK]),
     (POST, 1, [FAST, OURS, WRK]),
     (POST, 500, [FAST, OURS, WRK]),
     (LARGE_GET, 50, [FAST, OURS, WRK]),
@@ -41,6 +43,9 @@ _REQUIRED = {
     "get-100k/50": 3.0,
     "post-https/50": 5.0,
 }
+
+
+_REQUIRED_OF_HTTP_USER = 20.0
 
 
 @dataclass
@@ -158,4 +163,8 @@ def targets(rows: list[Row]) -> list[Target]:
         if row.peer is OURS:
             what = f"{row.case}: requests/s over FastHttpUser's"
             found += at_least(what, ratio(rows, row, FAST), _REQUIRED[row.case])
+        if row.peer is OUR_HTTP_USER:
+            what = f"{row.case}: requests per CPU second over Locust's HttpUser's"
+            value = ratio(rows, row, HTTP_USER, "requests_per_cpu_second")
+            found += at_least(what, value, _REQUIRED_OF_HTTP_USER)
     return found

@@ -246,7 +246,8 @@ typedef struct opf_result {
     const char *detail; /* constant text; NULL: none */
     int status;         /* 0: no status line came */
     int http_minor;     /* of the response: HTTP/1.x */
-    const char *head;   /* names and values of the fields */
+    const char *head;   /* the reason phrase, names and values of the fields */
+    uint32_t reason_len; /* of the reason phrase, which stands first */
     const opf_field *fields;
     uint32_t n_fields;
     uint32_t n_trailers; /* stand behind the n_fields */

@@ -2,7 +2,7 @@
 
 Change one import::
 
-    from opscore_fast import FastHttpUser  # was: from locust import FastHttpUser
+    from opscore_fast import HttpUser  # was: from locust import HttpUser
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 from opscore_fast._version import __version__
 
 if TYPE_CHECKING:
+    from opscore_fast.http_session import HttpSession
     from opscore_fast.sessions import FastHttpSession
-    from opscore_fast.users import FastHttpUser
+    from opscore_fast.users import FastHttpUser, HttpUser
 
-__all__ = ["FastHttpSession", "FastHttpUser", "__version__"]
+__all__ = ["FastHttpSession", "FastHttpUser", "HttpSession", "HttpUser", "__version__"]
 
-_PLACES = {"FastHttpSession": "opscore_fast.sessions", "FastHttpUser": "opscore_fast.users"}
+_PLACES = {
+    "FastHttpSession": "opscore_fast.sessions",
+    "FastHttpUser": "opscore_fast.users",
+    "HttpSession": "opscore_fast.http_session",
+    "HttpUser": "opscore_fast.users",
+}
 
 
 def __getattr__(name: str) -> Any:

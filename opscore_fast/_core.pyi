@@ -9,6 +9,7 @@ from typing import Any, Self, TypedDict, Unpack
 from geventhttpclient.header import Headers
 from locust.event import EventHook
 from locust.user import User
+from requests.structures import CaseInsensitiveDict
 
 from opscore_fast.responses import FastRequest
 
@@ -74,13 +75,23 @@ class Pool:
     def close_idle_connections(self) -> None:
         """Close the kept connections: the next request makes a new one."""
 
-class FastResponse:
+class Response:
+    """What a FastResponse and an HttpResponse have in common; made by a session only."""
+
+    error: Exception | None
+    url: str
+    history: list[Any]
+    @property
+    def retries(self) -> int: ...
+    @property
+    def lag(self) -> float: ...
+    def __getattr__(self, name: str) -> Any: ...
+
+class FastResponse(Response):
     """What came of a request; made by a session only."""
 
     encoding: str | None
-    error: Exception | None
-    retries: int
-    def __getattr__(self, name: str) -> Any: ...
+    history: list[FastResponse]
     @property
     def status_code(self) -> int: ...
     @property
@@ -92,15 +103,9 @@ class FastResponse:
     @property
     def headers(self) -> Headers | None: ...
     @property
-    def url(self) -> str: ...
-    @property
     def request(self) -> FastRequest: ...
     @property
     def elapsed(self) -> timedelta: ...
-    @property
-    def lag(self) -> float: ...
-    @property
-    def history(self) -> list[FastResponse]: ...
     @property
     def stream(self) -> Self: ...
     def json(self) -> Any: ...
@@ -125,20 +130,65 @@ class ResponseContextManager(FastResponse):
 
     request_meta: dict[str, Any]
 
+class HttpResponse(Response):
+    """The C part of opscore_fast.http_response.ResponseContextManager."""
+
+    headers: CaseInsensitiveDict[str]
+    encoding: str | None
+    elapsed: timedelta
+    request: Any
+    request_meta: dict[str, Any]
+    status_code: int
+    reason: Any
+    _content: Any
+    _content_consumed: bool
+    _session: Any
+    _unfollowed: bool
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def content(self) -> Any: ...
+    @property
+    def text(self) -> str: ...
+    def json(self, **kwargs: Any) -> Any: ...
+    def raise_for_status(self) -> None: ...
+    def success(self) -> None: ...
+    def failure(self, exc: Any, /) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Any: ...
+    def _fields(self) -> list[tuple[str, str]]:
+        """The headers, line by line."""
+
+    def _read(self, size: int | None = None, /) -> bytes:
+        """Up to size bytes of a stream, as they were sent; fewer only at its end."""
+
+    def _cancel(self) -> None:
+        """Close the connection of a stream that is not at its end."""
+
 class Session:
-    """The C part of opscore_fast.FastHttpSession, which sets it up."""
+    """What a FastSession and an HttpSession have in common."""
 
     request_event: EventHook
     user: User | None
     request_name: str | None
-    auth_header: str | None
     max_redirects: int
     max_retries: int
     retries: int
-    cookiejar: CookieJar
     base_url: str | None
     @property
     def pool(self) -> Pool: ...
+
+class FastSession(Session):
+    """The C part of opscore_fast.FastHttpSession, which sets it up."""
+
+    auth_header: str | None
+    cookiejar: CookieJar
     def __init__(
         self,
         base_url: str | None,
@@ -184,6 +234,71 @@ class Session:
     def post(
         self, url: str, data: Any = None, json: Any = None, **kwargs: Unpack[_Keywords]
     ) -> ResponseContextManager: ...
+
+class HttpSession(Session):
+    """The C part of opscore_fast.HttpSession, which sets it up."""
+
+    headers: Any
+    auth: Any
+    params: Any
+    hooks: Any
+    proxies: Any
+    cookies: Any
+    verify: Any
+    cert: Any
+    stream: Any
+    trust_env: Any
+    def __init__(
+        self,
+        base_url: str | None,
+        request_event: EventHook,
+        user: User | None,
+        pool: Pool,
+        response_type: type[HttpResponse],
+        max_retries: int,
+        own_context: bool,
+        is_plain: bool,
+    ) -> None: ...
+    def request(
+        self,
+        method: str | bytes,
+        url: str,
+        name: str | None = None,
+        catch_response: bool = False,
+        context: dict[str, Any] | None = None,
+        *,
+        data: Any = None,
+        json: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Send a request and wait for its response.
+
+        A request that fails is a response with an error, not an exception. Raises what
+        locust.clients.HttpSession raises, and whatever is thrown into the waiting greenlet."""
+
+    def get(self, url: str, **kwargs: Any) -> Any: ...
+    def head(self, url: str, **kwargs: Any) -> Any: ...
+    def options(self, url: str, **kwargs: Any) -> Any: ...
+    def delete(self, url: str, **kwargs: Any) -> Any: ...
+    def patch(self, url: str, data: Any = None, **kwargs: Any) -> Any: ...
+    def put(self, url: str, data: Any = None, **kwargs: Any) -> Any: ...
+    def post(self, url: str, data: Any = None, json: Any = None, **kwargs: Any) -> Any: ...
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes | None,
+        stream: bool,
+        connect_timeout: float | None,
+        read_timeout: float | None,
+        pool: Pool,
+        /,
+    ) -> Any:
+        """Send what requests has put together, and wait for the response."""
+
+    def _lose(self, error: Exception, /) -> Any:
+        """The response to a request that an error kept from being sent."""
 
 class Collector:
     """Requests of one second, counted by name and method."""

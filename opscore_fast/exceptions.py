@@ -1,9 +1,10 @@
 """Why a request failed: one exception for each way, with a text from a bounded set.
 
 The text is what Locust groups failures by, so that nothing in it changes from request to request;
-what does is an attribute. Each is also an exception that Locust's own class would have reported
-(locust.contrib.fasthttp.FAILURE_EXCEPTIONS), so that locustfiles go on catching it. The text names
-the server by host and port alone: a URL may hold secrets.
+what does is an attribute. Each is also an exception that Locust's own classes would have reported,
+so that locustfiles go on catching it: one of locust.contrib.fasthttp.FAILURE_EXCEPTIONS, one of
+requests.exceptions, and what Locust's HttpUser finds below that and reports in its place. The text
+names the server by host and port alone: a URL may hold secrets.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import weakref
 import zlib
+from http.client import BadStatusLine, RemoteDisconnected
+from typing import Any
 from urllib.parse import urlsplit
 
+import requests.exceptions
+import urllib3.exceptions
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 from geventhttpclient.useragent import RetriesExceeded
 from locust.contrib.fasthttp import LocustBadStatusCode
@@ -29,6 +35,7 @@ __all__ = [
     "ConnectionReset",
     "DecodeError",
     "HeadersTooLarge",
+    "IncompleteBody",
     "NameResolutionError",
     "OutOfMemory",
     "ProtocolError",
@@ -47,12 +54,13 @@ PHASES = ("queue", "resolve", "connect", "tls", "send", "wait", "body", "done")
 """How far a request can have come: opf_phase of the engine, in its order."""
 
 
-class RequestError(Exception):
+class RequestError(requests.exceptions.RequestException):
     """A request that brought no whole response.
 
     Attributes: host (str) and port (int) of the server, phase (one of PHASES), errno (int or None),
     bytes_received of the response, idle_time (seconds that the connection had been idle before),
-    requests_carried (by that connection before), original (the exception itself).
+    requests_carried (by that connection before), original (the exception itself), request (of an
+    HttpUser: the requests.PreparedRequest, as long as its response is there), response (None).
     """
 
     host: str | None = None
@@ -62,10 +70,23 @@ class RequestError(Exception):
     bytes_received: int = 0
     idle_time: float = 0.0
     requests_carried: int = 0
+    _request: Any = None
+    _response: weakref.ref[Any] | None = None
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+    @property
+    def request(self) -> Any:
+        if self._request is None and self._response is not None:
+            response = self._response()
+            self._request = None if response is None else response.request
+        return self._request
+
+    @request.setter
+    def request(self, value: Any) -> None:
+        self._request = value
 
     @property
     def original(self) -> RequestError:
@@ -79,63 +100,76 @@ class RequestError(Exception):
         return f"{type(self).__name__}({self.text!r})"
 
 
-class RequestTimeout(RequestError, TimeoutError):
+class RequestTimeout(RequestError, requests.exceptions.Timeout, TimeoutError):
     """A phase of the request took too long (TimeoutError is socket.timeout)."""
 
 
-class NameResolutionError(RequestError, socket.gaierror):
+class NameResolutionError(RequestError, requests.exceptions.ConnectionError, socket.gaierror):
     """The host's name has no address."""
 
 
-class ResolveTimeout(RequestTimeout):
+class ResolveTimeout(RequestTimeout, requests.exceptions.ConnectionError):
     """The name servers gave no answer in time."""
 
 
-class ConnectionRefused(RequestError, ConnectionRefusedError):
+class ConnectionRefused(RequestError, requests.exceptions.ConnectionError, ConnectionRefusedError):
     """Nothing listens there."""
 
 
-class ConnectError(RequestError, OSError):
+class ConnectError(RequestError, requests.exceptions.ConnectionError):
     """No connection for another reason: unreachable, no free port, too many open files."""
 
 
-class ConnectTimeout(RequestTimeout):
+class ConnectTimeout(RequestTimeout, requests.exceptions.ConnectTimeout):
     """No connection in time."""
 
 
-class TlsError(RequestError, ssl.SSLError):
+class TlsError(
+    RequestError, requests.exceptions.SSLError, urllib3.exceptions.SSLError, ssl.SSLError
+):
     """The TLS handshake failed, or TLS later on."""
 
 
-class CertificateError(RequestError, ssl.SSLCertVerificationError):
+class CertificateError(TlsError, ssl.SSLCertVerificationError):
     """The server's certificate was not accepted."""
 
 
-class TlsTimeout(RequestTimeout):
+class TlsTimeout(RequestTimeout, requests.exceptions.ConnectTimeout):
     """The TLS handshake took too long."""
 
 
-class ConnectionReset(RequestError, ConnectionResetError):
+class ConnectionReset(RequestError, requests.exceptions.ConnectionError, ConnectionResetError):
     """The connection broke."""
 
 
-class ConnectionClosed(RequestError, HTTPConnectionClosed, ConnectionError):
+class ConnectionClosed(
+    RequestError,
+    requests.exceptions.ConnectionError,
+    HTTPConnectionClosed,
+    RemoteDisconnected,
+):
     """The server closed the connection before the response was whole."""
 
 
-class WriteTimeout(RequestTimeout):
+class IncompleteBody(ConnectionClosed, requests.exceptions.ChunkedEncodingError):
+    """The server closed the connection within the body."""
+
+
+class WriteTimeout(RequestTimeout, requests.exceptions.ConnectionError):
     """The server took no more of the request in time."""
 
 
-class ReadTimeout(RequestTimeout):
+class ReadTimeout(RequestTimeout, requests.exceptions.ReadTimeout):
     """Nothing came from the server in time."""
 
 
-class ProtocolError(RequestError, HTTPParseError):
+class ProtocolError(
+    RequestError, requests.exceptions.ConnectionError, HTTPParseError, BadStatusLine
+):
     """What came is not HTTP."""
 
 
-class HeadersTooLarge(RequestError, HTTPParseError):
+class HeadersTooLarge(RequestError, requests.exceptions.ConnectionError, HTTPParseError):
     """The response's headers are over the limit."""
 
 
@@ -143,7 +177,7 @@ class BodyTooLarge(RequestError, HTTPParseError):
     """The response's body is over the limit, as sent or decoded."""
 
 
-class DecodeError(RequestError, zlib.error):
+class DecodeError(RequestError, requests.exceptions.ContentDecodingError, zlib.error):
     """The response's body does not decode by its Content-Encoding."""
 
 
@@ -155,7 +189,7 @@ class RedirectError(RequestError, RetriesExceeded):
     """A redirect that can't be followed."""
 
 
-class TooManyRedirects(RequestError, RetriesExceeded):
+class TooManyRedirects(RequestError, requests.exceptions.TooManyRedirects, RetriesExceeded):
     """More redirects than allowed."""
 
 
@@ -185,7 +219,7 @@ _FAILURES: tuple[tuple[type[RequestError], str], ...] = (
     (ConnectionReset, "connection reset by {server} while {doing}"),
     (ConnectionClosed, "connection closed by {server} without a response{reused}"),
     (ConnectionClosed, "connection closed by {server} within the headers"),
-    (ConnectionClosed, "connection closed by {server} within the body"),
+    (IncompleteBody, "connection closed by {server} within the body"),
     (WriteTimeout, "{server} took no data for {network:g} s while sending the request"),
     (ReadTimeout, "no data from {server} for {network:g} s while {doing}"),
     (ProtocolError, "response from {server} is not valid HTTP: {detail}"),
@@ -253,9 +287,13 @@ def too_many_redirects(url: str, limit: int) -> TooManyRedirects:
     return error
 
 
-def unsupported(what: str) -> LocustError:
-    """Return the exception for something that Locust's class has and ours does not have yet."""
-    return LocustError(
-        f"{what} is not supported by opscore_fast.FastHttpUser yet:"
-        " use locust.FastHttpUser for the users that need it"
-    )
+def note_response(error: RequestError, response: Any) -> None:
+    """Have the exception find the request of an HttpUser when somebody asks for it."""
+    error._response = weakref.ref(response)
+
+
+def unsupported(
+    what: str, instead: str = "use Locust's own class for the users that need it"
+) -> LocustError:
+    """Return the exception for something that Locust's classes have and ours don't."""
+    return LocustError(f"{what} is not supported by opscore_fast: {instead}")

@@ -14,7 +14,7 @@ from locust.event import EventHook
 from locust.user import User
 
 from opscore_fast import engines
-from opscore_fast._core import Pool, Session
+from opscore_fast._core import FastSession, Pool
 from opscore_fast._version import __version__
 from opscore_fast.bodies import basic_auth
 from opscore_fast.exceptions import unsupported
@@ -38,7 +38,7 @@ class _Client:
         self.clientpool = _ClientPool(session)
 
 
-class FastHttpSession(Session):
+class FastHttpSession(FastSession):
     """A drop-in for locust.contrib.fasthttp.FastHttpSession, on the C engine.
 
     It is used by greenlets of one gevent hub, as many at a time as there are connections

@@ -1,4 +1,4 @@
-"""FastHttpUser: the class that a locustfile's users are derived from."""
+"""FastHttpUser and HttpUser: the classes that a locustfile's users are derived from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 from locust.contrib.fasthttp import FastHttpUser as LocustFastHttpUser
 from locust.env import Environment
 from locust.user import User
+from locust.user.users import HttpUser as LocustHttpUser
 
+from opscore_fast.http_session import HttpSession
 from opscore_fast.sessions import FastHttpSession
 
 
@@ -51,6 +53,40 @@ class FastHttpUser(LocustFastHttpUser):
             proxy_host=self.proxy_host,
             proxy_port=self.proxy_port,
             ca_bundle=self.ca_bundle,
+            max_response_headers=self.max_response_headers,
+            max_response_body=self.max_response_body,
+        )
+
+
+class HttpUser(LocustHttpUser):
+    """A drop-in for locust.HttpUser whose requests are C.
+
+    Its client is an opscore_fast.HttpSession, which is a requests.Session. Class attributes are
+    Locust's, with these additions.
+    """
+
+    abstract = True
+
+    max_retries: int = 0
+    """Times that a request which was lost without an answer is sent again, if its method is
+    idempotent."""
+
+    max_response_headers: int = 0
+    """Limit in bytes on a response's status line and headers; 0: 64 KiB."""
+
+    max_response_body: int = 0
+    """Limit in bytes on a response's body, as sent and as decoded; 0: 1 GiB."""
+
+    def __init__(self, environment: Environment) -> None:
+        if self.host is None:
+            super().__init__(environment)  # type: ignore[no-untyped-call]
+        User.__init__(self, environment)
+        self.client = HttpSession(  # type: ignore[assignment]
+            base_url=self.host,
+            request_event=self.environment.events.request,
+            user=self,
+            pool_manager=self.pool_manager,
+            max_retries=self.max_retries,
             max_response_headers=self.max_response_headers,
             max_response_body=self.max_response_body,
         )

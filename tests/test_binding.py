@@ -19,7 +19,7 @@ from locust.event import EventHook
 from servers import Listener
 
 from opscore_fast import engines
-from opscore_fast._core import Collector, Engine, Pool, Session
+from opscore_fast._core import Collector, Engine, FastSession, Pool
 from opscore_fast.exceptions import RedirectError
 
 
@@ -202,7 +202,7 @@ def test_session_whose_set_up_failed() -> None:
     pool = Pool.__new__(Pool)
     with pytest.raises(TypeError, match="ca_file is bytes"):
         pool.__init__(engines.current, ca_file="no bytes")  # type: ignore[misc]
-    session = Session.__new__(Session)
+    session = FastSession.__new__(FastSession)
     with pytest.raises(RuntimeError, match="session is not set up"):
         session.get("/ok")
     session.__init__(  # type: ignore[misc]
@@ -214,7 +214,7 @@ def test_session_whose_set_up_failed() -> None:
 
 def test_engine_closed_while_a_request_is_made(app: Listener) -> None:
     engine = Engine(gevent.get_hub())
-    session = Session(app.url, EventHook(), None, Pool(lambda: engine), [], 30, 0, False)
+    session = FastSession(app.url, EventHook(), None, Pool(lambda: engine), [], 30, 0, False)
     session.cookiejar = MeddlingJar(engine.close)
     with pytest.raises(RuntimeError, match="is closed"):
         gevent.spawn(session.get, "/ok").get(timeout=20)
@@ -223,7 +223,7 @@ def test_engine_closed_while_a_request_is_made(app: Listener) -> None:
 def test_engine_closed_while_it_dispatches(app: Listener) -> None:
     """Its greenlets go on as far as they can."""
     engine = Engine(gevent.get_hub())
-    session = Session(app.url, EventHook(), None, Pool(lambda: engine), [], 30, 0, False)
+    session = FastSession(app.url, EventHook(), None, Pool(lambda: engine), [], 30, 0, False)
 
     def fetch_and_close() -> int:
         status = session.get("/ok").status_code

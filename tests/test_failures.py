@@ -92,7 +92,8 @@ def garbage(name: str, text: str, status: int = 0, phase: str = "wait") -> Failu
 def closed(name: str, where: str, *texts: str, status: int = 0) -> Failure:
     phase = "body" if where == "within the body" else "wait"
     text = f"connection closed by {{at}} {where}"
-    return Failure(name, answers(*texts), "ConnectionClosed", ConnectionError, text, phase, status)
+    kind = "IncompleteBody" if phase == "body" else "ConnectionClosed"
+    return Failure(name, answers(*texts), kind, ConnectionError, text, phase, status)
 
 
 def reset(name: str, where: str, *texts: str, status: int = 0) -> Failure:

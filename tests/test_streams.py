@@ -435,7 +435,7 @@ def test_stream_over_tls(listen: Listen, environment: Environment) -> None:
 @pytest.mark.parametrize(
     ("ending", "name"),
     [
-        (["close"], "ConnectionClosed"),
+        (["close"], "IncompleteBody"),
         (["reset"], "ConnectionReset"),
         (["hold"], "ReadTimeout"),
     ],

@@ -41,6 +41,7 @@ class UserClass:
 HTTP_USER = UserClass("locust:HttpUser", "HttpUser")
 FAST_HTTP_USER = UserClass("locust:FastHttpUser", "FastHttpUser")
 OURS = UserClass("opscore_fast:FastHttpUser", "opscore_fast")
+OUR_HTTP_USER = UserClass("opscore_fast:HttpUser", "opscore_fast-HttpUser")
 
 
 def _environment(user: UserClass, settings: Mapping[str, Any], result: Path) -> dict[str, str]:

@@ -17,12 +17,15 @@
     X(auth)                                                                                        \
     X(bucket_response_time)                                                                        \
     X(catch_response)                                                                              \
+    X(cert)                                                                                        \
+    X(cookies)                                                                                     \
     X(context)                                                                                     \
     X(data)                                                                                        \
     X(exception)                                                                                   \
     X(files)                                                                                       \
     X(fire)                                                                                        \
     X(handle_error)                                                                                \
+    X(hooks)                                                                                       \
     X(headers)                                                                                     \
     X(json)                                                                                        \
     X(max_redirects)                                                                               \
@@ -30,6 +33,7 @@
     X(method)                                                                                      \
     X(name)                                                                                        \
     X(params)                                                                                      \
+    X(proxies)                                                                                     \
     X(ref)                                                                                         \
     X(request)                                                                                     \
     X(request_type)                                                                                \
@@ -39,9 +43,13 @@
     X(start_time)                                                                                  \
     X(stats)                                                                                       \
     X(stream)                                                                                      \
+    X(timeout)                                                                                     \
     X(upper)                                                                                       \
     X(url)                                                                                         \
-    X(_handlers)
+    X(verify)                                                                                      \
+    X(_cookies)                                                                                    \
+    X(_handlers)                                                                                   \
+    X(_store)
 
 /* The methods that a session has a function for. */
 #define METHODS(X) X(GET) X(POST) X(PUT) X(PATCH) X(DELETE) X(HEAD) X(OPTIONS)
@@ -80,6 +88,24 @@ enum { NAMES(AS_ENUM) METHODS(AS_ENUM) N_NAMES };
     X(make_headers, "opscore_fast.responses", "make_headers")                                      \
     X(make_request, "opscore_fast.responses", "make_request")                                      \
     X(decode_text, "opscore_fast.responses", "decode_text")                                        \
+    X(prepared_request, "opscore_fast.http_response", "prepared_request")                          \
+    X(response_headers, "opscore_fast.http_response", "response_headers")                          \
+    X(encoding_from_headers, "requests.utils", "get_encoding_from_headers")                        \
+    X(case_insensitive_dict, "requests.structures", "CaseInsensitiveDict")                         \
+    X(note_response, "opscore_fast.exceptions", "note_response")                                   \
+    X(http_content, "opscore_fast.http_response", "content")                                       \
+    X(http_text, "opscore_fast.http_response", "text")                                             \
+    X(http_json, "opscore_fast.http_response", "json")                                             \
+    X(http_ok, "opscore_fast.http_response", "ok")                                                 \
+    X(http_raise, "opscore_fast.http_response", "raise_for_status")                                \
+    X(http_error, "opscore_fast.http_response", "http_error")                                      \
+    X(http_url, "opscore_fast.http_session", "prepare_url")                                        \
+    X(http_form, "opscore_fast.http_session", "encode_form")                                       \
+    X(http_slowly, "opscore_fast.http_session", "request_slowly")                                  \
+    X(http_follow, "opscore_fast.http_session", "follow")                                          \
+    X(http_cookie_header, "opscore_fast.http_session", "cookie_header")                            \
+    X(http_take_cookies, "opscore_fast.http_session", "take_cookies")                              \
+    X(http_pool, "opscore_fast.http_session", "pool_for")                                          \
     X(attach, "opscore_fast.statistics", "attach")                                                 \
     X(detach, "opscore_fast.statistics", "detach")                                                 \
     X(current_engine, "opscore_fast.engines", "current")
@@ -96,10 +122,11 @@ typedef struct State {
     PyTypeObject *session_type;
     PyTypeObject *response_type;
     PyTypeObject *catching_type; /* ResponseContextManager */
+    PyTypeObject *http_response_type;
     PyTypeObject *collector_type;
-    PyObject
-        *session_request; /* the function Session.request, to tell whether a subclass has its own */
-    char *scratch;        /* for JSON on its way to the wire */
+    PyObject *fast_request; /* FastSession.request, to tell whether a subclass has its own */
+    PyObject *http_request; /* HttpSession.request, likewise */
+    char *scratch;          /* for JSON on its way to the wire */
     size_t scratch_size;
 } State;
 
@@ -115,6 +142,8 @@ PyObject *state_helper(State *state, int helper);
 int Engine_add(PyObject *module, State *state);
 int Pool_add(PyObject *module, State *state);
 int Session_add(PyObject *module, State *state);
+int FastSession_add(PyObject *module, State *state);
+int HttpSession_add(PyObject *module, State *state);
 int Response_add(PyObject *module, State *state);
 int Collector_add(PyObject *module, State *state);
 
@@ -124,5 +153,9 @@ PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyObject *bases);
 /* JSON text as json.dumps(obj) would give it, written into the state's scratch memory: *text is
  * valid until the next call. Returns 0, or -1 with an exception. */
 int json_encode(State *state, PyObject *obj, const char **text, size_t *len);
+
+/* The same for what takes no Python code to write and is no NaN or infinity; returns 1 for anything
+ * else. */
+int json_encode_plain(State *state, PyObject *obj, const char **text, size_t *len);
 
 #endif

@@ -6,9 +6,9 @@ void Body_fini(Body *body)
     Py_XDECREF(body->content_type_owner);
 }
 
-int Body_write_json(Session *self, const Call *call, Body *body)
+int Body_write_json(State *state, PyObject *json, Body *body)
 {
-    if (json_encode(self->state, call->json, &body->data, &body->len) != 0)
+    if (json_encode(state, json, &body->data, &body->len) != 0)
         return -1;
     if (body->len <= COPIED)
         return 0;
@@ -45,13 +45,13 @@ static int take_pair(PyObject *both, Body *body)
 }
 
 /* Whatever is neither str nor bytes: dicts, files. */
-static int other_body(Session *self, PyObject *data, Body *body)
+static int other_body(State *state, PyObject *data, Body *body)
 {
-    PyObject *helper = state_helper(self->state, HELPER_encode_body);
+    PyObject *helper = state_helper(state, HELPER_encode_body);
     return take_pair(helper ? PyObject_CallOneArg(helper, data) : NULL, body);
 }
 
-int Body_make(Session *self, const Call *call, bool has_content_type, Body *body)
+int Body_make(State *state, const Call *call, bool has_content_type, Body *body)
 {
     if (call->no_body)
         return 0;
@@ -73,5 +73,5 @@ int Body_make(Session *self, const Call *call, bool has_content_type, Body *body
         body->content_type = "application/octet-stream";
         return own_bytes(body, Py_NewRef(call->data));
     }
-    return other_body(self, call->data, body);
+    return other_body(state, call->data, body);
 }

@@ -23,10 +23,10 @@ void Body_fini(Body *body);
 
 /* Makes the body of the call, JSON apart, which is only marked as such. has_content_type: a header
  * gives its type. Returns 0, or -1 with an exception. */
-int Body_make(Session *self, const Call *call, bool has_content_type, Body *body);
+int Body_make(State *state, const Call *call, bool has_content_type, Body *body);
 
 /* Writes the JSON. No Python code may run from here until the body is submitted: it might write
  * JSON of its own in the same place. */
-int Body_write_json(Session *self, const Call *call, Body *body);
+int Body_write_json(State *state, PyObject *json, Body *body);
 
 #endif

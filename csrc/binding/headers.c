@@ -135,24 +135,6 @@ int Headers_put_own(Headers *headers, PyObject *given, PyObject **keep)
     return 0;
 }
 
-int Headers_put_authorization(Session *self, Call *call, Headers *headers, PyObject **keep)
-{
-    PyObject *value = self->auth_header;
-    if (call->auth) {
-        PyObject *helper = state_helper(self->state, HELPER_basic_auth);
-        value = helper ? PyObject_CallOneArg(helper, call->auth) : NULL;
-    } else if (!value || value == Py_None) {
-        return 0;
-    } else {
-        Py_INCREF(value);
-    }
-    if (Headers_hold(keep, value) != 0)
-        return -1;
-    Py_ssize_t len;
-    const char *data = PyUnicode_AsUTF8AndSize(value, &len);
-    return data ? Headers_put(headers, "Authorization", 13, data, (size_t)len, false) : -1;
-}
-
 void Headers_drop(Headers *headers, const char *name, size_t len)
 {
     size_t kept = 0;
@@ -162,16 +144,14 @@ void Headers_drop(Headers *headers, const char *name, size_t len)
     headers->n = kept;
 }
 
-int Headers_put_cookies(Session *self, PyObject *url, Headers *headers, PyObject **keep)
+int Headers_put_cookies(State *state, PyObject *jar, PyObject *url, Headers *headers,
+                        PyObject **keep)
 {
-    if (!self->cookiejar)
-        return 0;
     for (size_t i = 0; i < headers->n; i++)
         if (Header_is(&headers->list[i], "cookie", 6))
             return 0;
-    PyObject *helper = state_helper(self->state, HELPER_cookie_header);
-    PyObject *value =
-        helper ? PyObject_CallFunctionObjArgs(helper, self->cookiejar, url, NULL) : NULL;
+    PyObject *helper = state_helper(state, HELPER_cookie_header);
+    PyObject *value = helper ? PyObject_CallFunctionObjArgs(helper, jar, url, NULL) : NULL;
     if (!value)
         return -1;
     const char *data;
@@ -183,17 +163,4 @@ int Headers_put_cookies(Session *self, PyObject *url, Headers *headers, PyObject
     if (header_bytes(value, "value", value, keep, &data, &len) != 0)
         return -1;
     return Headers_put(headers, "Cookie", 6, data, len, false);
-}
-
-int Headers_put_defaults(Session *self, Headers *headers)
-{
-    headers->n = 0;
-    headers->has_accept = headers->has_accept_encoding = headers->has_content_type = false;
-    for (Py_ssize_t i = 0; i < self->n_defaults; i++) {
-        PyObject *name = self->defaults[i].name, *value = self->defaults[i].value;
-        if (Headers_put(headers, PyBytes_AS_STRING(name), (size_t)PyBytes_GET_SIZE(name),
-                        PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value), true) != 0)
-            return -1;
-    }
-    return 0;
 }

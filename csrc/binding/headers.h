@@ -6,7 +6,9 @@
 #ifndef OPF_BINDING_HEADERS_H
 #define OPF_BINDING_HEADERS_H
 
-#include "binding/call.h"
+#include <stdbool.h>
+
+#include "binding/binding.h"
 
 #define HEADERS_MAX 128
 
@@ -31,17 +33,12 @@ int Headers_put(Headers *headers, const char *name, size_t name_len, const char 
 #define PUT_HEADER(headers, name, value)                                                           \
     Headers_put(headers, name, sizeof(name) - 1, value, sizeof(value) - 1, false)
 
-/* Begins with those of every request. */
-int Headers_put_defaults(Session *self, Headers *headers);
-
 /* Adds those of the call: a dict, or whatever dict() takes. */
 int Headers_put_own(Headers *headers, PyObject *given, PyObject **keep);
 
-/* Adds the Authorization of the call, or else of the session. */
-int Headers_put_authorization(Session *self, Call *call, Headers *headers, PyObject **keep);
-
-/* Adds the cookies that the session has for the URL, unless the call has some of its own. */
-int Headers_put_cookies(Session *self, PyObject *url, Headers *headers, PyObject **keep);
+/* Adds the cookies that the jar has for the URL, unless there are some already. */
+int Headers_put_cookies(State *state, PyObject *jar, PyObject *url, Headers *headers,
+                        PyObject **keep);
 
 /* Takes all headers of a name away. */
 void Headers_drop(Headers *headers, const char *name, size_t len);

@@ -2,6 +2,7 @@
  * it knows itself; anything else, however rare, goes to json.dumps. */
 #include "binding/binding.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define DEPTH_MAX 200
@@ -12,6 +13,7 @@
 typedef struct Writer {
     State *state;
     size_t len;
+    bool allow_nan;
 } Writer;
 
 static int write_value(Writer *w, PyObject *value, int depth);
@@ -127,6 +129,8 @@ static int write_int(Writer *w, PyObject *value)
 static int write_float(Writer *w, PyObject *value)
 {
     double number = PyFloat_AS_DOUBLE(value);
+    if (number - number != 0 && !w->allow_nan)
+        return NOT_OURS;
     if (number != number)
         return put(w, "NaN", 3);
     if (number - number != 0)
@@ -208,13 +212,28 @@ static int write_by_dumps(Writer *w, PyObject *value)
     return ret;
 }
 
+static int write_ours(Writer *w, PyObject *obj, const char **text, size_t *len)
+{
+    int ret = write_value(w, obj, 0);
+    *text = w->state->scratch;
+    *len = w->len;
+    return ret;
+}
+
 int json_encode(State *state, PyObject *obj, const char **text, size_t *len)
 {
-    Writer w = {.state = state};
-    int ret = write_value(&w, obj, 0);
-    if (ret == NOT_OURS)
-        ret = write_by_dumps(&w, obj);
+    Writer w = {.state = state, .allow_nan = true};
+    int ret = write_ours(&w, obj, text, len);
+    if (ret != NOT_OURS)
+        return ret;
+    ret = write_by_dumps(&w, obj);
     *text = state->scratch;
     *len = w.len;
     return ret;
+}
+
+int json_encode_plain(State *state, PyObject *obj, const char **text, size_t *len)
+{
+    Writer w = {.state = state};
+    return write_ours(&w, obj, text, len);
 }

@@ -49,6 +49,7 @@ static int module_exec(PyObject *module)
     }
     if (Engine_add(module, state) != 0 || Pool_add(module, state) != 0 ||
         Response_add(module, state) != 0 || Session_add(module, state) != 0 ||
+        FastSession_add(module, state) != 0 || HttpSession_add(module, state) != 0 ||
         Collector_add(module, state) != 0)
         return -1;
     return 0;
@@ -64,8 +65,10 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->session_type);
     Py_VISIT(state->response_type);
     Py_VISIT(state->catching_type);
+    Py_VISIT(state->http_response_type);
     Py_VISIT(state->collector_type);
-    Py_VISIT(state->session_request);
+    Py_VISIT(state->fast_request);
+    Py_VISIT(state->http_request);
     return 0;
 }
 
@@ -81,8 +84,10 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->session_type);
     Py_CLEAR(state->response_type);
     Py_CLEAR(state->catching_type);
+    Py_CLEAR(state->http_response_type);
     Py_CLEAR(state->collector_type);
-    Py_CLEAR(state->session_request);
+    Py_CLEAR(state->fast_request);
+    Py_CLEAR(state->http_request);
     return 0;
 }
 

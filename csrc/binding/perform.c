@@ -1,13 +1,16 @@
 #include "binding/perform.h"
 
-#include <string.h>
 #include <time.h>
 
-#include "binding/body.h"
-#include "binding/headers.h"
-#include "binding/url.h"
-
 /* Sending */
+
+void Parcel_fini(Parcel *parcel)
+{
+    Url_fini(&parcel->url);
+    Body_fini(&parcel->body);
+    Py_XDECREF(parcel->keep);
+    Py_XDECREF(parcel->method);
+}
 
 static int submit_error(int ret, const opf_request *request, const opf_request_error *error)
 {
@@ -29,16 +32,16 @@ static int submit_error(int ret, const opf_request *request, const opf_request_e
 }
 
 /* The method as it is sent, in upper case: a new reference. */
-static PyObject *wire_method(Session *self, PyObject *method)
+static PyObject *wire_method(State *state, PyObject *method)
 {
     for (int i = NAME_GET; i <= NAME_OPTIONS; i++)
-        if (method == self->state->names[i])
+        if (method == state->names[i])
             return Py_NewRef(method);
     if (!PyUnicode_Check(method) || !PyUnicode_IS_ASCII(method)) {
         PyErr_SetString(PyExc_ValueError, "method is not a token (RFC 9110, 5.6.2)");
         return NULL;
     }
-    PyObject *upper = PyObject_CallMethodNoArgs(method, self->state->names[NAME_upper]);
+    PyObject *upper = PyObject_CallMethodNoArgs(method, state->names[NAME_upper]);
     if (upper && !(PyUnicode_Check(upper) && PyUnicode_IS_ASCII(upper))) {
         PyErr_SetString(PyExc_ValueError, "method is not a token (RFC 9110, 5.6.2)");
         Py_CLEAR(upper);
@@ -46,211 +49,42 @@ static PyObject *wire_method(Session *self, PyObject *method)
     return upper;
 }
 
-/* The order of precedence is FastHttpSession's: what the call gives, what follows from it, the
- * user's defaults. */
-static int make_headers(Session *self, Call *call, Headers *headers, Body *body, PyObject **keep)
+int Parcel_set_method(Parcel *parcel, State *state, PyObject *method)
 {
-    if (Headers_put_defaults(self, headers) != 0 ||
-        (call->headers && Headers_put_own(headers, call->headers, keep) != 0))
-        return -1;
-    bool own_type = headers->has_content_type, any_type = own_type;
-    for (size_t i = 0; i < headers->n && !any_type; i++)
-        any_type = Header_is(&headers->list[i], "content-type", 12);
-    if (Body_make(self, call, any_type, body) != 0 ||
-        Headers_put_authorization(self, call, headers, keep) != 0)
-        return -1;
-    if (!headers->has_accept_encoding &&
-        PUT_HEADER(headers, "Accept-Encoding", "gzip, deflate, br") != 0)
-        return -1;
-    bool asks_json = body->is_json || (call->no_body && call->json && !call->data);
-    if ((body->is_json && !own_type &&
-         PUT_HEADER(headers, "Content-Type", "application/json") != 0) ||
-        (asks_json && !headers->has_accept &&
-         PUT_HEADER(headers, "Accept", "application/json") != 0))
-        return -1;
-    if (!body->is_json && body->content_type && (body->own_type || !any_type) &&
-        Headers_put(headers, "Content-Type", 12, body->content_type, strlen(body->content_type),
-                    false) != 0)
-        return -1;
-    if (call->no_body) {
-        Headers_drop(headers, "content-type", 12);
-        Headers_drop(headers, "content-length", 14);
-        Headers_drop(headers, "content-encoding", 16);
-    }
-    if (call->other_origin)
-        Headers_drop(headers, "authorization", 13);
-    return 0;
+    parcel->method = wire_method(state, method);
+    return parcel->method ? 0 : -1;
 }
 
-static int submit(Session *self, Call *call, Response *response)
+int Parcel_submit(Parcel *parcel, Pool *pool, Response *response)
 {
-    Headers headers;
-    Body body = {0};
-    Url url = {0};
-    PyObject *keep = NULL, *method = NULL;
-    int ret = -1;
-    if (Url_make(self, call, &url) != 0 || make_headers(self, call, &headers, &body, &keep) != 0)
-        goto out;
-    if (call->url)
-        Py_XSETREF(response->url, Py_NewRef(call->url));
-    if (self->cookiejar) {
-        PyObject *text = Response_get_url(response);
-        int put = text ? Headers_put_cookies(self, text, &headers, &keep) : -1;
-        Py_XDECREF(text);
-        if (put != 0)
-            goto out;
-    }
-    method = wire_method(self, call->method);
-    if (!method || (body.is_json && Body_write_json(self, call, &body) != 0))
-        goto out;
-    opf_request request = {.url = &url.parsed,
-                           .method = (const char *)PyUnicode_1BYTE_DATA(method),
-                           .method_len = (size_t)PyUnicode_GET_LENGTH(method),
-                           .headers = headers.list,
-                           .n_headers = headers.n,
-                           .body = body.data,
-                           .body_len = body.len,
-                           .stream = call->stream};
+    Body *body = &parcel->body;
+    opf_request request = {.url = &parcel->url.parsed,
+                           .method = (const char *)PyUnicode_1BYTE_DATA(parcel->method),
+                           .method_len = (size_t)PyUnicode_GET_LENGTH(parcel->method),
+                           .headers = parcel->headers.list,
+                           .n_headers = parcel->headers.n,
+                           .body = body->data,
+                           .body_len = body->len,
+                           .timeouts = parcel->timeouts,
+                           .stream = parcel->stream};
     opf_request_error error;
     response->done = false;
-    response->body_is_text = body.is_text;
-    ret = opf_exchange_submit(response->exchange, call->pool->pool, &request, Engine_on_done,
-                              response, &error);
+    response->body_is_text = body->is_text;
+    int ret = opf_exchange_submit(response->exchange, pool->pool, &request, Engine_on_done,
+                                  response, &error);
     Py_XSETREF(response->body,
-               body.owner && ret == 0 && body.len > COPIED ? Py_NewRef(body.owner) : NULL);
-    if (ret != 0)
-        ret = submit_error(ret, &request, &error);
-
-out:
-    Url_fini(&url);
-    Body_fini(&body);
-    Py_XDECREF(keep);
-    Py_XDECREF(method);
-    return ret;
-}
-/* Redirects and cookies */
-
-static int take_cookies(Session *self, Response *response)
-{
-    if (!opf_exchange_result(response->exchange)->has_set_cookie)
-        return 0;
-    if (!self->cookiejar) {
-        PyObject *make = state_helper(self->state, HELPER_new_cookiejar);
-        self->cookiejar = make ? PyObject_CallNoArgs(make) : NULL;
-        if (!self->cookiejar)
-            return -1;
-    }
-    PyObject *helper = state_helper(self->state, HELPER_extract_cookies);
-    PyObject *url = helper ? Response_get_url(response) : NULL;
-    PyObject *fields = url ? Response_fields(response) : NULL;
-    PyObject *taken =
-        fields ? PyObject_CallFunctionObjArgs(helper, self->cookiejar, url, fields, NULL) : NULL;
-    Py_XDECREF(fields);
-    Py_XDECREF(url);
-    Py_XDECREF(taken);
-    return taken ? 0 : -1;
+               body->owner && ret == 0 && body->len > COPIED ? Py_NewRef(body->owner) : NULL);
+    return ret == 0 ? 0 : submit_error(ret, &request, &error);
 }
 
-static bool redirects(int status)
-{
-    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-}
+/* The outcome */
 
-/* Whether the next hop's URL can be used; returns as next_hop. What a server sends is no error of
- * the caller's. */
-static int check_target(Session *self, const Call *call, Response *response)
-{
-    Url url = {0};
-    int ret = Url_make(self, call, &url) == 0 ? 1 : -1;
-    Url_fini(&url);
-    if (ret == 1 || !PyErr_ExceptionMatches(PyExc_ValueError))
-        return ret;
-    PyErr_Clear();
-    PyObject *helper = state_helper(self->state, HELPER_redirect_error);
-    PyObject *error =
-        helper ? PyObject_CallFunction(helper, "s", "redirect to a URL that can't be parsed")
-               : NULL;
-    if (!error)
-        return -1;
-    Py_XSETREF(response->error, error);
-    return 0;
-}
-
-/* True when no response came. A stream's is there with its headers: that it broke off behind them,
- * maybe within the same poll, is told to whoever reads it. */
-static bool is_lost(const Response *response)
+bool Response_is_lost(const Response *response)
 {
     const opf_result *result = opf_exchange_result(response->exchange);
     if (response->streamed && result->head_ns && result->failure != OPF_FAIL_CANCELLED)
         return false;
     return result->failure != OPF_FAIL_NONE;
-}
-
-/* Readies the call for the next hop. Returns 1 if there is one, 0 if not (response->error may say
- * why), or -1. */
-static int next_hop(Session *self, Call *call, Response *response, int hops)
-{
-    const opf_result *result = opf_exchange_result(response->exchange);
-    if (is_lost(response) || !redirects(result->status) || !call->allow_redirects ||
-        !call->max_redirects)
-        return 0;
-    PyObject *location = Response_header(response, "location");
-    if (!location)
-        return PyErr_Occurred() ? -1 : 0;
-    if (!PyUnicode_GET_LENGTH(location)) {
-        Py_DECREF(location);
-        return 0;
-    }
-    PyObject *url = Response_get_url(response), *next = NULL;
-    PyObject *helper;
-    int ret = -1;
-    if (!url)
-        goto out;
-    if (hops >= call->max_redirects) {
-        helper = state_helper(self->state, HELPER_too_many_redirects);
-        next = helper ? PyObject_CallFunction(helper, "Oi", url, call->max_redirects) : NULL;
-        if (next) {
-            Py_XSETREF(response->error, Py_NewRef(next));
-            ret = 0;
-        }
-        goto out;
-    }
-    if (!call->location)
-        call->location = Py_NewRef(url);
-    helper = state_helper(self->state, HELPER_redirect);
-    next = helper ? PyObject_CallFunction(helper, "OOOiO", call->location, url, location,
-                                          result->status, call->method)
-                  : NULL;
-    if (!next)
-        goto out;
-    if (PyTuple_Check(next)) {
-        PyObject *target, *method;
-        int no_body, other_origin;
-        if (!PyArg_ParseTuple(next, "UUpp", &target, &method, &no_body, &other_origin))
-            goto out;
-        Py_XSETREF(call->url, Py_NewRef(target));
-        Py_SETREF(call->method, Py_NewRef(method));
-        call->no_body |= no_body != 0;
-        call->other_origin = other_origin != 0;
-        ret = check_target(self, call, response);
-    } else { /* an exception that makes this the last answer */
-        Py_XSETREF(response->error, Py_NewRef(next));
-        ret = 0;
-    }
-
-out:
-    Py_XDECREF(next);
-    Py_XDECREF(url);
-    Py_DECREF(location);
-    return ret;
-}
-
-/* The outcome */
-
-static bool is_good(int status)
-{
-    return (status >= 200 && status <= 208) || status == 226 || (status >= 301 && status <= 304) ||
-           status == 307 || status == 308;
 }
 
 PyObject *Session_failure_of(Session *self, Response *response)
@@ -272,33 +106,9 @@ PyObject *Session_failure_of(Session *self, Response *response)
     return error;
 }
 
-static PyObject *bad_status_of(Session *self, Response *response, int status)
-{
-    PyObject *helper = state_helper(self->state, HELPER_bad_status);
-    PyObject *url = helper ? Response_get_url(response) : NULL;
-    PyObject *error = url ? PyObject_CallFunction(helper, "Oi", url, status) : NULL;
-    Py_XDECREF(url);
-    return error;
-}
-
-static int find_error(Session *self, Response *response)
-{
-    const opf_result *result = opf_exchange_result(response->exchange);
-    response->lost = is_lost(response);
-    if (response->error)
-        return 0;
-    if (response->lost)
-        response->error = Session_failure_of(self, response);
-    else if (!is_good(result->status))
-        response->error = bad_status_of(self, response, result->status);
-    else
-        return 0;
-    return response->error ? 0 : -1;
-}
-
 /* Requests */
 
-static int get_ready(Session *self, Call *call)
+int Session_get_ready(Session *self, Call *call)
 {
     if (!self->pool || !self->base_url) {
         PyErr_SetString(PyExc_RuntimeError,
@@ -310,11 +120,9 @@ static int get_ready(Session *self, Call *call)
     return Pool_ready(call->pool);
 }
 
-static Response *new_response(Session *self, const Call *call)
+Response *Session_new_response(Session *self, const Call *call, PyTypeObject *type)
 {
-    Response *response =
-        Response_new(call->catch_response ? self->state->catching_type : self->state->response_type,
-                     self->state, self, call->pool);
+    Response *response = Response_new(type, self->state, self, call->pool);
     if (!response)
         return NULL;
     struct timespec now;
@@ -380,12 +188,14 @@ static bool was_lost(const opf_result *result)
     }
 }
 
-/* Sends the request and waits for its answer, again if it may be and has to be. *start is when it
- * was sent first. */
-static int send_and_wait(Session *self, Call *call, Response *response, uint64_t *start)
+int Session_transmit(Session *self, Call *call, Response *response, SubmitFn *submit,
+                     uint64_t *start)
 {
     for (int tries = 0;; tries++) {
-        if (submit(self, call, response) != 0 || await(self, response) != 0)
+        int ret = submit(self, call, response);
+        if (ret != 0)
+            return ret;
+        if (await(self, response) != 0)
             return -1;
         const opf_result *result = opf_exchange_result(response->exchange);
         if (!*start)
@@ -396,61 +206,4 @@ static int send_and_wait(Session *self, Call *call, Response *response, uint64_t
         self->retries++;
         opf_pool_close_idle(call->pool->pool); /* what was kept as long may be as dead */
     }
-}
-
-/* The response of the hop after this one, which becomes the last of its history: a new reference,
- * or NULL with an exception. */
-static Response *following(Session *self, const Call *call, Response *response)
-{
-    Response *next = new_response(self, call);
-    if (!next)
-        return NULL;
-    Py_SETREF(next->method, Py_NewRef(response->method)); /* by which the whole is reported */
-    next->start_time = response->start_time;
-    next->retries = response->retries;
-    next->history = response->history ? PySequence_List(response->history) : PyList_New(0);
-    if (!next->history || PyList_Append(next->history, (PyObject *)response) != 0)
-        Py_CLEAR(next);
-    return next;
-}
-
-/* Makes the request and those to which it is redirected. *response is the first one's, and in the
- * end the last one's. */
-static int exchange(Session *self, Call *call, Response **response)
-{
-    uint64_t start = 0;
-    for (int hops = 0;; hops++) {
-        if (send_and_wait(self, call, *response, &start) != 0)
-            return -1;
-        const opf_result *result = opf_exchange_result((*response)->exchange);
-        /* of a stream, only until its headers were there */
-        (*response)->elapsed_ns = (result->head_ns ? result->head_ns : result->end_ns) - start;
-        if (take_cookies(self, *response) != 0)
-            return -1;
-        int next = next_hop(self, call, *response, hops);
-        if (next <= 0)
-            return next < 0 ? -1 : find_error(self, *response);
-        if ((*response)->streamed)
-            opf_exchange_cancel((*response)->exchange); /* nobody wants the body of a redirect */
-        (*response)->lost = is_lost(*response);
-        Response *after = following(self, call, *response);
-        if (!after)
-            return -1;
-        Py_SETREF(*response, after);
-    }
-}
-
-/* Makes the request that the call describes. Returns its response, a new reference, or NULL with an
- * exception. */
-PyObject *Session_perform(Session *self, Call *call)
-{
-    if (get_ready(self, call) != 0 || Call_settle(self, call) != 0)
-        return NULL;
-    Response *response = new_response(self, call);
-    if (!response)
-        return NULL;
-    if (exchange(self, call, &response) != 0 ||
-        (!call->catch_response && Session_report(self, response, response->error) != 0))
-        Py_CLEAR(response);
-    return (PyObject *)response;
 }

@@ -1,11 +1,10 @@
+/* The type Response: what all kinds of responses have in common. */
 #include "binding/response.h"
 
-#include <stdbool.h>
 #include <string.h>
 #include <structmember.h>
 
-#include "binding/pool.h"
-#include "binding/session.h"
+#include "binding/perform.h"
 
 Response *Response_new(PyTypeObject *type, State *state, Session *session, Pool *pool)
 {
@@ -29,7 +28,7 @@ Engine *Response_engine(const Response *self)
     return self->pool->engine;
 }
 
-static const opf_result *result_of(const Response *self)
+const opf_result *Response_result(const Response *self)
 {
     return opf_exchange_result(self->exchange);
 }
@@ -51,7 +50,7 @@ static PyObject *pair(const char *head, const opf_field *field)
 
 PyObject *Response_fields(const Response *self)
 {
-    const opf_result *result = result_of(self);
+    const opf_result *result = Response_result(self);
     PyObject *fields = PyList_New((Py_ssize_t)result->n_fields);
     if (!fields)
         return NULL;
@@ -66,8 +65,9 @@ PyObject *Response_fields(const Response *self)
     return fields;
 }
 
-static const opf_field *find_field(const opf_result *result, const char *name)
+const opf_field *Response_field(const Response *self, const char *name)
 {
+    const opf_result *result = Response_result(self);
     size_t len = strlen(name);
     for (uint32_t i = 0; i < result->n_fields; i++) {
         const opf_field *field = &result->fields[i];
@@ -79,10 +79,11 @@ static const opf_field *find_field(const opf_result *result, const char *name)
 }
 
 /* The number in Content-Length; 0 without one. */
-static size_t announced_length(const opf_result *result)
+static size_t announced_length(const Response *self)
 {
+    const opf_result *result = Response_result(self);
     size_t length = 0;
-    const opf_field *field = find_field(result, "content-length");
+    const opf_field *field = Response_field(self, "content-length");
     for (uint32_t i = 0; field && i < field->value_len; i++) {
         char digit = result->head[field->value_at + i];
         if (digit < '0' || digit > '9' || length > SIZE_MAX / 10 - 1)
@@ -94,16 +95,16 @@ static size_t announced_length(const opf_result *result)
 
 size_t Response_length(const Response *self)
 {
-    const opf_result *result = result_of(self);
+    const opf_result *result = Response_result(self);
     if (self->lost)
         return 0;
-    return self->streamed ? announced_length(result) : result->body_len;
+    return self->streamed ? announced_length(self) : result->body_len;
 }
 
 PyObject *Response_header(const Response *self, const char *name)
 {
-    const opf_result *result = result_of(self);
-    const opf_field *field = find_field(result, name);
+    const opf_result *result = Response_result(self);
+    const opf_field *field = Response_field(self, name);
     return field ? latin1(result->head + field->value_at, field->value_len) : NULL;
 }
 
@@ -121,6 +122,12 @@ static PyObject *get_url(Response *self, void *Py_UNUSED(closure))
     return Response_get_url(self);
 }
 
+static int set_url(Response *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    Py_XSETREF(self->url, Py_XNewRef(value));
+    return 0;
+}
+
 static PyObject *request_body(Response *self)
 {
     size_t len;
@@ -132,11 +139,11 @@ static PyObject *request_body(Response *self)
     return PyBytes_FromStringAndSize(body, (Py_ssize_t)len);
 }
 
-static PyObject *get_request(Response *self, void *Py_UNUSED(closure))
+PyObject *Response_make_request(Response *self, int helper)
 {
     if (self->request)
         return Py_NewRef(self->request);
-    PyObject *make = state_helper(self->state, HELPER_make_request);
+    PyObject *make = state_helper(self->state, helper);
     PyObject *url = make ? Response_get_url(self) : NULL;
     if (!url)
         return NULL;
@@ -150,33 +157,6 @@ static PyObject *get_request(Response *self, void *Py_UNUSED(closure))
     Py_XDECREF(head_bytes);
     Py_DECREF(url);
     return Py_XNewRef(self->request);
-}
-
-/* What came */
-
-static PyObject *get_status_code(Response *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromLong(result_of(self)->status);
-}
-
-static PyObject *get_ok(Response *self, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(result_of(self)->status < 400);
-}
-
-static PyObject *get_headers(Response *self, void *Py_UNUSED(closure))
-{
-    if (self->headers)
-        return Py_NewRef(self->headers);
-    if (!result_of(self)->status)
-        Py_RETURN_NONE;
-    PyObject *make = state_helper(self->state, HELPER_make_headers);
-    PyObject *fields = make ? Response_fields(self) : NULL;
-    if (!fields)
-        return NULL;
-    self->headers = PyObject_CallOneArg(make, fields);
-    Py_DECREF(fields);
-    return Py_XNewRef(self->headers);
 }
 
 /* Streams */
@@ -194,7 +174,7 @@ static PyObject *read_stream(Response *self, size_t size)
     for (;;) {
         size_t n = opf_exchange_read(self->exchange, PyBytes_AS_STRING(bytes),
                                      (size_t)PyBytes_GET_SIZE(bytes));
-        const opf_result *result = result_of(self);
+        const opf_result *result = Response_result(self);
         if (n || (result->failure == OPF_FAIL_NONE && result->phase == OPF_PHASE_DONE)) {
             _PyBytes_Resize(&bytes, (Py_ssize_t)n);
             return bytes;
@@ -202,7 +182,7 @@ static PyObject *read_stream(Response *self, size_t size)
         if (result->failure != OPF_FAIL_NONE) {
             PyObject *error = Session_failure_of(self->session, self);
             if (error)
-                PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+                Response_raise(error);
             Py_XDECREF(error);
             break;
         }
@@ -215,7 +195,7 @@ static PyObject *read_stream(Response *self, size_t size)
 }
 
 /* Up to size bytes of a stream; fewer only at its end. */
-static PyObject *read_whole(Response *self, size_t size)
+PyObject *Response_read_whole(Response *self, size_t size)
 {
     PyObject *all = PyByteArray_FromStringAndSize(NULL, 0);
     while (all && (size_t)PyByteArray_GET_SIZE(all) < size) {
@@ -232,91 +212,8 @@ static PyObject *read_whole(Response *self, size_t size)
     return bytes;
 }
 
-static PyObject *get_content(Response *self, void *Py_UNUSED(closure));
-
-static PyObject *Response_read(Response *self, PyObject *args)
-{
-    PyObject *given = Py_None;
-    size_t size = SIZE_MAX;
-    if (!PyArg_ParseTuple(args, "|O:read", &given))
-        return NULL;
-    if (given != Py_None) {
-        Py_ssize_t n = PyNumber_AsSsize_t(given, PyExc_OverflowError);
-        if (n == -1 && PyErr_Occurred())
-            return NULL;
-        if (n >= 0)
-            size = (size_t)n;
-    }
-    if (self->streamed)
-        return read_whole(self, size);
-    PyObject *content = get_content(self, NULL);
-    if (!content || content == Py_None)
-        return content;
-    size_t left = (size_t)PyBytes_GET_SIZE(content) - self->read_at;
-    if (size > left)
-        size = left;
-    PyObject *piece =
-        PyBytes_FromStringAndSize(PyBytes_AS_STRING(content) + self->read_at, (Py_ssize_t)size);
-    if (piece)
-        self->read_at += size;
-    Py_DECREF(content);
-    return piece;
-}
-
-/* The rest of a stream, decoded. */
-static PyObject *stream_content(Response *self)
-{
-    PyObject *raw = read_whole(self, SIZE_MAX);
-    PyObject *coding = raw ? Response_header(self, "content-encoding") : NULL;
-    if (!coding)
-        return raw && !PyErr_Occurred() ? raw : (Py_XDECREF(raw), NULL);
-    PyObject *helper = state_helper(self->state, HELPER_decode_content);
-    PyObject *decoded = helper ? PyObject_CallFunctionObjArgs(helper, raw, coding, NULL) : NULL;
-    Py_DECREF(coding);
-    Py_DECREF(raw);
-    return decoded;
-}
-
-static PyObject *Response_iter_content(Response *self, PyObject *args, PyObject *kwargs)
-{
-    static char *keywords[] = {"chunk_size", "decode_content", NULL};
-    PyObject *size = NULL, *decode = Py_True;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:iter_content", keywords, &size, &decode))
-        return NULL;
-    PyObject *helper = state_helper(self->state, HELPER_iter_content);
-    PyObject *usual = size ? Py_NewRef(size) : PyLong_FromLong(1024);
-    PyObject *pieces = helper && usual ? PyObject_CallFunctionObjArgs(helper, (PyObject *)self,
-                                                                      usual, decode, NULL)
-                                       : NULL;
-    Py_XDECREF(usual);
-    return pieces;
-}
-
-static PyObject *get_stream(Response *self, void *Py_UNUSED(closure))
-{
-    return Py_NewRef(self);
-}
-
-static PyObject *get_content(Response *self, void *Py_UNUSED(closure))
-{
-    if (self->content)
-        return Py_NewRef(self->content);
-    if (self->lost)
-        Py_RETURN_NONE;
-    if (self->streamed) {
-        self->content = stream_content(self);
-        return Py_XNewRef(self->content);
-    }
-    const opf_result *result = result_of(self);
-    self->content = opf_exchange_take_body(self->exchange);
-    if (!self->content)
-        self->content =
-            PyBytes_FromStringAndSize((const char *)result->body, (Py_ssize_t)result->body_len);
-    return Py_XNewRef(self->content);
-}
-
 /* The encoding that the usual Content-Types stand for; NULL: it takes a closer look. */
-static const char *plain_encoding(const opf_result *result)
+const char *Response_plain_encoding(const Response *self)
 {
     static const struct {
         const char *type;
@@ -327,7 +224,8 @@ static const char *plain_encoding(const opf_result *result)
         {"text/plain; charset=utf-8", "utf-8"},
         {"text/html; charset=utf-8", "utf-8"},
     };
-    const opf_field *field = find_field(result, "content-type");
+    const opf_result *result = Response_result(self);
+    const opf_field *field = Response_field(self, "content-type");
     if (!field)
         return NULL;
     for (size_t i = 0; i < sizeof(usual) / sizeof(*usual); i++)
@@ -337,43 +235,30 @@ static const char *plain_encoding(const opf_result *result)
     return NULL;
 }
 
-static PyObject *get_text(Response *self, void *Py_UNUSED(closure))
+/* A body of a known encoding that is read already, as a str. */
+PyObject *Response_decode_utf8(Response *self)
 {
-    if (self->lost)
-        Py_RETURN_NONE;
-    const opf_result *result = result_of(self);
-    if (!self->streamed && (!self->encoding || self->encoding == Py_None) &&
-        plain_encoding(result)) {
-        PyObject *text = PyUnicode_DecodeUTF8((const char *)result->body,
-                                              (Py_ssize_t)result->body_len, "replace");
-        if (text && !self->encoding)
-            self->encoding = PyUnicode_FromString(plain_encoding(result));
-        return text;
-    }
-    PyObject *decode = state_helper(self->state, HELPER_decode_text);
-    return decode ? PyObject_CallOneArg(decode, (PyObject *)self) : NULL;
+    const opf_result *result = Response_result(self);
+    return PyUnicode_DecodeUTF8((const char *)result->body, (Py_ssize_t)result->body_len,
+                                "replace");
 }
 
-static PyObject *Response_json(Response *self, PyObject *Py_UNUSED(ignored))
+PyObject *Response_take_content(Response *self)
 {
-    PyObject *loads = state_helper(self->state, HELPER_loads);
-    PyObject *text = loads ? get_text(self, NULL) : NULL;
-    PyObject *value = text ? PyObject_CallOneArg(loads, text) : NULL;
-    Py_XDECREF(text);
-    return value;
+    const opf_result *result = Response_result(self);
+    if (!self->content)
+        self->content = opf_exchange_take_body(self->exchange);
+    if (!self->content)
+        self->content =
+            PyBytes_FromStringAndSize((const char *)result->body, (Py_ssize_t)result->body_len);
+    return Py_XNewRef(self->content);
 }
 
-static PyObject *get_elapsed(Response *self, void *Py_UNUSED(closure))
-{
-    PyObject *timedelta = state_helper(self->state, HELPER_timedelta);
-    if (!timedelta)
-        return NULL;
-    return PyObject_CallFunction(timedelta, "id", 0, (double)self->elapsed_ns / 1e9);
-}
+/* What came of it */
 
 static PyObject *get_lag(Response *self, void *Py_UNUSED(closure))
 {
-    const opf_result *result = result_of(self);
+    const opf_result *result = Response_result(self);
     return PyFloat_FromDouble((double)(result->seen_ns - result->end_ns) / 1e9);
 }
 
@@ -384,14 +269,20 @@ static PyObject *get_history(Response *self, void *Py_UNUSED(closure))
     return Py_XNewRef(self->history);
 }
 
-static PyObject *get_or_none(PyObject *value)
+static int set_history(Response *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    Py_XSETREF(self->history, Py_XNewRef(value));
+    return 0;
+}
+
+PyObject *Response_or_none(PyObject *value)
 {
     return Py_NewRef(value ? value : Py_None);
 }
 
 static PyObject *get_error(Response *self, void *Py_UNUSED(closure))
 {
-    return get_or_none(self->error);
+    return Response_or_none(self->error);
 }
 
 static int set_error(Response *self, PyObject *value, void *Py_UNUSED(closure))
@@ -400,62 +291,15 @@ static int set_error(Response *self, PyObject *value, void *Py_UNUSED(closure))
     return 0;
 }
 
-static PyObject *get_encoding(Response *self, void *Py_UNUSED(closure))
-{
-    return get_or_none(self->encoding);
-}
-
-static int set_encoding(Response *self, PyObject *value, void *Py_UNUSED(closure))
-{
-    Py_XSETREF(self->encoding, value && value != Py_None ? Py_NewRef(value) : NULL);
-    return 0;
-}
-
-static PyObject *raise(PyObject *exception)
+PyObject *Response_raise(PyObject *exception)
 {
     PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
     return NULL;
 }
 
-static PyObject *Response_raise_for_status(Response *self, PyObject *Py_UNUSED(ignored))
-{
-    if (self->error)
-        return raise(self->error);
-    Py_RETURN_NONE;
-}
+/* The type */
 
-static PyObject *raise_locust_error(Response *self, const char *text)
-{
-    PyObject *error = state_helper(self->state, HELPER_locust_error);
-    if (error)
-        PyErr_SetString(error, text);
-    return NULL;
-}
-
-static PyObject *Response_no_verdict(Response *self, PyObject *Py_UNUSED(args))
-{
-    return raise_locust_error(
-        self,
-        "If you want to change the state of the request, you must pass catch_response=True. See "
-        "http://docs.locust.io/en/stable/writing-a-locustfile.html#validating-responses");
-}
-
-static PyObject *Response_enter(Response *self, PyObject *Py_UNUSED(ignored))
-{
-    return Py_NewRef(self);
-}
-
-static PyObject *Response_exit(Response *Py_UNUSED(self), PyObject *Py_UNUSED(args))
-{
-    Py_RETURN_NONE;
-}
-
-static PyObject *Response_repr(Response *self)
-{
-    return PyUnicode_FromFormat("<%s [%d]>", _PyType_Name(Py_TYPE(self)), result_of(self)->status);
-}
-
-static int Response_traverse(Response *self, visitproc visit, void *arg)
+int Response_traverse(Response *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->pool);
@@ -475,7 +319,7 @@ static int Response_traverse(Response *self, visitproc visit, void *arg)
 }
 
 /* Breaks cycles; what the other functions rely on (session, pool, path) stays until the end. */
-static int Response_clear(Response *self)
+int Response_clear(Response *self)
 {
     Py_CLEAR(self->context);
     Py_CLEAR(self->history);
@@ -488,7 +332,7 @@ static int Response_clear(Response *self)
     return 0;
 }
 
-static void Response_dealloc(Response *self)
+void Response_dealloc(Response *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
@@ -506,6 +350,7 @@ static void Response_dealloc(Response *self)
     Py_XDECREF(self->body);
     Py_XDECREF(self->content);
     Py_XDECREF(self->encoding);
+    Py_XDECREF(self->reason);
     Py_XDECREF(self->session);
     Py_XDECREF(self->pool);
     type->tp_free(self);
@@ -513,17 +358,8 @@ static void Response_dealloc(Response *self)
 }
 
 static PyGetSetDef Response_getset[] = {
-    {"status_code", (getter)get_status_code, NULL, "int: the status, 0 if none came", NULL},
-    {"ok", (getter)get_ok, NULL, "bool: the status is below 400", NULL},
-    {"content", (getter)get_content, NULL,
-     "bytes: the body, decoded by its Content-Encoding; None if no whole response came", NULL},
-    {"text", (getter)get_text, NULL, "str: the body, decoded by encoding; None as content", NULL},
-    {"headers", (getter)get_headers, NULL,
-     "geventhttpclient.header.Headers: of the response; None if no status came", NULL},
-    {"url", (getter)get_url, NULL, "str: the URL of the request", NULL},
-    {"request", (getter)get_request, NULL, "FastRequest: what was sent", NULL},
-    {"elapsed", (getter)get_elapsed, NULL, "datetime.timedelta: the response time", NULL},
-    {"history", (getter)get_history, NULL,
+    {"url", (getter)get_url, (setter)set_url, "str: the URL of the request", NULL},
+    {"history", (getter)get_history, (setter)set_history,
      "list: the redirecting responses that led to this one, oldest first", NULL},
     {"lag", (getter)get_lag, NULL,
      "float: seconds from the arrival of the response until it was seen; no part of the response "
@@ -531,33 +367,7 @@ static PyGetSetDef Response_getset[] = {
      NULL},
     {"error", (getter)get_error, (setter)set_error,
      "Exception: what makes the request a failure, or None", NULL},
-    {"encoding", (getter)get_encoding, (setter)set_encoding,
-     "str: encoding of text, found out when first needed unless it is set before", NULL},
-    {"stream", (getter)get_stream, NULL, "what the body can be read from: the response itself",
-     NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
-    {NULL},
-};
-
-static PyMethodDef Response_methods[] = {
-    {"json", (PyCFunction)Response_json, METH_NOARGS,
-     "json($self, /)\n--\n\nThe value of the JSON text in the body. Raises json.JSONDecodeError."},
-    {"read", (PyCFunction)Response_read, METH_VARARGS,
-     "read($self, size=None, /)\n--\n\nUp to size bytes of the body, all that is left without "
-     "one.\n\n"
-     "Of a stream (stream=True) as they were sent, waited for; fewer only at its end."},
-    {"iter_content", (PyCFunction)(void (*)(void))Response_iter_content,
-     METH_VARARGS | METH_KEYWORDS,
-     "iter_content($self, chunk_size=1024, decode_content=True)\n--\n\nThe body in pieces.\n\n"
-     "Each is a str if it is UTF-8 and decode_content is true, else bytes, as Locust has it."},
-    {"raise_for_status", (PyCFunction)Response_raise_for_status, METH_NOARGS,
-     "raise_for_status($self, /)\n--\n\nRaise the error of a failed request."},
-    {"success", (PyCFunction)Response_no_verdict, METH_NOARGS,
-     "success($self, /)\n--\n\nRaises LocustError: only with catch_response=True."},
-    {"failure", (PyCFunction)Response_no_verdict, METH_VARARGS,
-     "failure($self, exc, /)\n--\n\nRaises LocustError: only with catch_response=True."},
-    {"__enter__", (PyCFunction)Response_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)Response_exit, METH_VARARGS, NULL},
     {NULL},
 };
 
@@ -572,175 +382,26 @@ static PyMemberDef Response_members[] = {
 static PyType_Slot Response_slots[] = {
     {Py_tp_doc, "What came of a request; made by a session only.\n\n"
                 "Attributes that cost something are made when they are first read."},
-    {Py_tp_dealloc, Response_dealloc},
-    {Py_tp_traverse, Response_traverse},
-    {Py_tp_clear, Response_clear},
-    {Py_tp_repr, Response_repr},
+    RESPONSE_SLOTS,
     {Py_tp_getset, Response_getset},
-    {Py_tp_methods, Response_methods},
     {Py_tp_members, Response_members},
     {0, NULL},
 };
 
 static PyType_Spec Response_spec = {
-    .name = "opscore_fast._core.FastResponse",
+    .name = "opscore_fast._core.Response",
     .basicsize = sizeof(Response),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
-             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = RESPONSE_FLAGS,
     .slots = Response_slots,
-};
-
-/* ResponseContextManager: the verdict is the user's
- * (locust.contrib.fasthttp.ResponseContextManager) */
-
-static PyObject *Catching_enter(Response *self, PyObject *Py_UNUSED(ignored))
-{
-    self->entered = true;
-    return Py_NewRef(self);
-}
-
-static PyObject *refuse_verdict(Response *self, const char *call)
-{
-    char text[256];
-    PyOS_snprintf(
-        text, sizeof(text),
-        "Tried to set status on a request that has not yet been made. Make sure you use a "
-        "with-block, like this:\n\nwith self.client.request(..., catch_response=True) as "
-        "response:\n    response.%s",
-        call);
-    return raise_locust_error(self, text);
-}
-
-static PyObject *Catching_success(Response *self, PyObject *Py_UNUSED(ignored))
-{
-    if (!self->entered)
-        return refuse_verdict(self, "success()");
-    Py_XSETREF(self->manual_result, Py_NewRef(Py_True));
-    Py_RETURN_NONE;
-}
-
-static PyObject *Catching_failure(Response *self, PyObject *exc)
-{
-    if (!self->entered)
-        return refuse_verdict(self, "failure(...)");
-    PyObject *verdict;
-    if (PyObject_IsInstance(exc, PyExc_Exception) == 1) {
-        verdict = Py_NewRef(exc);
-    } else {
-        PyObject *type = state_helper(self->state, HELPER_catch_response_error);
-        verdict = type ? PyObject_CallOneArg(type, exc) : NULL;
-        if (!verdict)
-            return NULL;
-    }
-    Py_XSETREF(self->manual_result, verdict);
-    Py_RETURN_NONE;
-}
-
-static PyObject *Catching_raise_for_status(Response *self, PyObject *Py_UNUSED(ignored))
-{
-    if (!self->manual_result)
-        return Response_raise_for_status(self, NULL);
-    if (self->manual_result != Py_True)
-        return raise(self->manual_result);
-    Py_RETURN_NONE;
-}
-
-/* Whether an exception that left the with-block is Locust's ResponseError: -1 with an exception. */
-static int is_response_error(Response *self, PyObject *value)
-{
-    PyObject *type = state_helper(self->state, HELPER_response_error);
-    return type ? PyObject_IsInstance(value, type) : -1;
-}
-
-static PyObject *Catching_exit(Response *self, PyObject *args)
-{
-    PyObject *type, *value, *traceback, *exception = self->error;
-    if (!PyArg_UnpackTuple(args, "__exit__", 3, 3, &type, &value, &traceback))
-        return NULL;
-    bool raised = type != Py_None;
-    if (self->manual_result) {
-        exception = self->manual_result == Py_True ? NULL : self->manual_result;
-    } else if (raised) {
-        int ours = is_response_error(self, value);
-        if (ours < 0)
-            return NULL;
-        if (!ours)
-            Py_RETURN_FALSE; /* not reported: Locust counts such a task as a user error */
-        exception = value;
-    }
-    Py_XINCREF(exception);
-    int ret = Session_report(self->session, self, exception);
-    Py_XDECREF(exception);
-    if (ret != 0)
-        return NULL;
-    return PyBool_FromLong(!(self->manual_result && raised));
-}
-
-static PyObject *get_request_meta(Response *self, void *Py_UNUSED(closure))
-{
-    if (!self->meta)
-        self->meta = Session_meta(self->session, self, self->error);
-    return Py_XNewRef(self->meta);
-}
-
-static int set_request_meta(Response *self, PyObject *value, void *Py_UNUSED(closure))
-{
-    if (!value || !PyDict_Check(value)) {
-        PyErr_SetString(PyExc_TypeError, "request_meta is a dict");
-        return -1;
-    }
-    Py_XSETREF(self->meta, Py_NewRef(value));
-    return 0;
-}
-
-static PyObject *get_manual_result(Response *self, void *Py_UNUSED(closure))
-{
-    return get_or_none(self->manual_result);
-}
-
-static PyGetSetDef Catching_getset[] = {
-    {"request_meta", (getter)get_request_meta, (setter)set_request_meta,
-     "dict: the arguments of the request event; changes are reported", NULL},
-    {"_manual_result", (getter)get_manual_result, NULL, "True, an exception or None", NULL},
-    {NULL},
-};
-
-static PyMethodDef Catching_methods[] = {
-    {"success", (PyCFunction)Catching_success, METH_NOARGS,
-     "success($self, /)\n--\n\nReport the request as successful, whatever its status."},
-    {"failure", (PyCFunction)Catching_failure, METH_O,
-     "failure($self, exc, /)\n--\n\nReport the request as failed, with an exception or a text."},
-    {"raise_for_status", (PyCFunction)Catching_raise_for_status, METH_NOARGS,
-     "raise_for_status($self, /)\n--\n\nRaise what makes the request a failure."},
-    {"__enter__", (PyCFunction)Catching_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)Catching_exit, METH_VARARGS, NULL},
-    {NULL},
-};
-
-static PyType_Slot Catching_slots[] = {
-    {Py_tp_doc,
-     "A response whose request is reported when its with-block ends (catch_response=True)."},
-    {Py_tp_traverse, Response_traverse},
-    {Py_tp_clear, Response_clear},
-    {Py_tp_dealloc, Response_dealloc},
-    {Py_tp_getset, Catching_getset},
-    {Py_tp_methods, Catching_methods},
-    {0, NULL},
-};
-
-static PyType_Spec Catching_spec = {
-    .name = "opscore_fast._core.ResponseContextManager",
-    .basicsize = sizeof(Response),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
-             Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = Catching_slots,
 };
 
 int Response_add(PyObject *module, State *state)
 {
-    state->response_type = add_type(module, &Response_spec, NULL);
-    if (!state->response_type)
-        return -1;
-    state->catching_type = add_type(module, &Catching_spec, (PyObject *)state->response_type);
-    return state->catching_type ? 0 : -1;
+    PyTypeObject *type = add_type(module, &Response_spec, NULL);
+    int ret = type && FastResponse_add(module, state, type) == 0 &&
+                      HttpResponse_add(module, state, type) == 0
+                  ? 0
+                  : -1;
+    Py_XDECREF(type);
+    return ret;
 }

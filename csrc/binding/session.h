@@ -1,4 +1,4 @@
-/* The type Session: what FastHttpSession does for each request. */
+/* The type Session: what all kinds of sessions have in common. */
 #ifndef OPF_BINDING_SESSION_H
 #define OPF_BINDING_SESSION_H
 
@@ -7,12 +7,6 @@
 #include "binding/pool.h"
 #include "binding/response.h"
 
-/* A header that goes with every request. */
-typedef struct DefaultHeader {
-    PyObject *name; /* bytes */
-    PyObject *value;
-} DefaultHeader;
-
 typedef struct Session {
     PyObject_HEAD State *state;
     Pool *pool; /* whose connections are used; NULL: the session is not set up */
@@ -20,18 +14,14 @@ typedef struct Session {
     PyObject *base_bytes; /* bytes that base points into */
     opf_url base;
     bool base_parsed;
-    DefaultHeader *defaults;
-    Py_ssize_t n_defaults;
     int max_redirects;
     int max_retries;
     Py_ssize_t retries; /* requests that were sent again, in all */
     PyObject *request_event;
     PyObject *user;
     PyObject *request_name;
-    PyObject *auth_header;
-    PyObject *cookiejar; /* NULL until somebody needs it */
-    bool own_context;    /* the user's class overrides context() */
-    bool own_request;    /* a subclass overrides request() */
+    bool own_context; /* the user's class overrides context() */
+    bool own_request; /* a subclass overrides request() */
     /* counting in C: for this one listener, or not at all */
     PyObject *known_handler;
     Collector *collector;
@@ -40,6 +30,16 @@ typedef struct Session {
     PyObject *stats_module;    /* the dict of locust.stats, where users may replace: */
     PyObject *bucket_function; /* bucket_response_time; NULL: this Locust has none */
 } Session;
+
+/* Sets up what the type's own arguments don't. self->pool must be NULL before. Returns 0, or -1
+ * with an exception. */
+int Session_set_up(Session *self, PyObject *base_url, PyObject *event, PyObject *user,
+                   PyObject *pool, bool own_context);
+
+/* For types derived from it, whose own functions must call these. */
+int Session_traverse(Session *self, visitproc visit, void *arg);
+int Session_clear(Session *self);
+void Session_dealloc(Session *self);
 
 /* The path behind the base URL, or the path itself if it is a whole URL
  * (FastHttpSession._build_url): a new reference, or NULL with an exception. */

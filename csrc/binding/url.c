@@ -8,7 +8,7 @@ void Url_fini(Url *url)
     Py_XDECREF(url->text);
 }
 
-static bool is_absolute(const char *path)
+bool Url_is_absolute(const char *path)
 {
     return PyOS_strnicmp(path, "http://", 7) == 0 || PyOS_strnicmp(path, "https://", 8) == 0;
 }
@@ -18,7 +18,7 @@ PyObject *Session_build_url(PyObject *base_url, PyObject *path)
     const char *text = PyUnicode_AsUTF8(path);
     if (!text)
         return NULL;
-    if (is_absolute(text) || !PyUnicode_Check(base_url))
+    if (Url_is_absolute(text) || !PyUnicode_Check(base_url))
         return Py_NewRef(path);
     return PyUnicode_Concat(base_url, path);
 }
@@ -95,7 +95,7 @@ int Url_parse(Session *self, PyObject *text, Url *url)
 }
 
 /* The usual case: a path to be put behind the base URL, nothing in it to be changed. */
-static bool plain_path(Session *self, PyObject *path, Url *url)
+bool Url_join(Session *self, PyObject *path, Url *url)
 {
     if (!self->base_parsed || self->base.target_len || !PyUnicode_IS_COMPACT_ASCII(path))
         return false;
@@ -119,12 +119,12 @@ int Url_make(Session *self, const Call *call, Url *url)
     if (call->url) {
         text = Py_NewRef(call->url);
     } else {
-        if (!call->params && plain_path(self, call->path, url))
+        if (!call->params && Url_join(self, call->path, url))
             return 0;
         const char *path = PyUnicode_AsUTF8(call->path);
         if (!path)
             return -1;
-        bool absolute = is_absolute(path);
+        bool absolute = Url_is_absolute(path);
         if (!absolute && is_foreign(path))
             return url_error(self, "URL has a scheme other than http and https", call->path);
         if (!absolute && !PyUnicode_Check(self->base_url))

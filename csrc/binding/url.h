@@ -13,6 +13,14 @@ typedef struct Url {
 /* Lets go of what the URL owns. */
 void Url_fini(Url *url);
 
+/* Puts a path behind the base URL if nothing in it has to be changed. Returns whether it has done
+ * so.
+ */
+bool Url_join(Session *self, PyObject *path, Url *url);
+
+/* True for a whole http or https URL. */
+bool Url_is_absolute(const char *path);
+
 /* Finds the URL of the call. Returns 0, or -1 with an exception. */
 int Url_make(Session *self, const Call *call, Url *url);
 

@@ -163,6 +163,7 @@ static void file_message(opf_exchange *exchange)
     result->status = message->status;
     result->http_minor = message->minor;
     result->head = (const char *)message->head.data;
+    result->reason_len = message->reason_len;
     result->fields = opf_message_field(message, 0);
     result->n_fields = message->n_fields;
     result->n_trailers = message->n_trailers;

@@ -193,6 +193,14 @@ static bool is_over(opf_h1 *h1, size_t len)
     return true;
 }
 
+static int on_status(llhttp_t *llhttp, const char *at, size_t len)
+{
+    opf_h1 *h1 = llhttp->data;
+    if (is_over(h1, len))
+        return HPE_USER;
+    return opf_message_add_reason(h1->message, at, len) == 0 ? 0 : no_memory(h1);
+}
+
 static int on_header_field(llhttp_t *llhttp, const char *at, size_t len)
 {
     opf_h1 *h1 = llhttp->data;
@@ -291,6 +299,7 @@ static int on_message_complete(llhttp_t *llhttp)
 }
 
 static const llhttp_settings_t settings = {
+    .on_status = on_status,
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,

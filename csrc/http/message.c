@@ -58,8 +58,17 @@ void opf_message_forget_head(opf_message *message)
     message->coding = OPF_NO_FIELD;
     message->n_fields = 0;
     message->n_trailers = 0;
+    message->reason_len = 0;
     message->head.len = 0;
     message->fields.len = 0;
+}
+
+int opf_message_add_reason(opf_message *message, const char *data, size_t len)
+{
+    if (opf_buf_append(&message->head, data, len) != 0)
+        return OPF_ENOMEM;
+    message->reason_len += (uint32_t)len; /* bounded by the limit on headers */
+    return 0;
 }
 
 static opf_field *last_field(opf_message *message)

@@ -24,8 +24,9 @@ typedef struct opf_message {
     uint32_t coding; /* index of the Content-Encoding field, or OPF_NO_FIELD */
     uint32_t n_fields;
     uint32_t n_trailers;
-    opf_buf head;   /* names and values, one behind the other */
-    opf_buf fields; /* of opf_field */
+    uint32_t reason_len; /* of the reason phrase, which is what head begins with */
+    opf_buf head;        /* names and values, one behind the other */
+    opf_buf fields;      /* of opf_field */
     /* the body: in an object of the sink's when its length was known at once, else in a buffer */
     const opf_sink *sink;
     void *object;
@@ -51,6 +52,9 @@ static inline opf_field *opf_message_field(const opf_message *message, uint32_t 
 {
     return (opf_field *)(void *)message->fields.data + i;
 }
+
+/* Appends to the reason phrase. Returns 0 or OPF_ENOMEM. */
+int opf_message_add_reason(opf_message *message, const char *data, size_t len);
 
 /* Appends an empty field (a trailer once the headers are over). Returns 0 or OPF_ENOMEM. */
 int opf_message_add_field(opf_message *message, bool trailer);

@@ -1,0 +1,412 @@
+"""HttpSession: what an HttpUser's tasks make requests with."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections import OrderedDict
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import requests
+from locust.event import EventHook
+from locust.user import User
+from requests.adapters import BaseAdapter
+from requests.auth import HTTPBasicAuth
+from requests.cookies import (
+    RequestsCookieJar,
+    cookiejar_from_dict,
+    extract_cookies_to_jar,
+    get_cookie_header,
+)
+from requests.exceptions import (
+    InvalidSchema,
+    InvalidURL,
+    MissingSchema,
+    RequestException,
+)
+from requests.hooks import default_hooks
+from requests.models import RequestEncodingMixin
+from requests.sessions import merge_setting
+from requests.structures import CaseInsensitiveDict
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, extract_zipped_paths, select_proxy
+from urllib3 import PoolManager
+from urllib3.util import Timeout
+
+from opscore_fast import _core, engines
+from opscore_fast._core import Pool
+from opscore_fast._version import __version__
+from opscore_fast.exceptions import unsupported
+from opscore_fast.http_response import ResponseContextManager, with_cookies
+
+# Connections to one origin at a time: as many as are asked for, as with requests.
+_UNLIMITED = 2**31
+
+
+class _Pools:
+    """A user's connections, or those of all users that share a PoolManager.
+
+    One pool for each set of TLS options, since these belong to a connection.
+    """
+
+    def __init__(self, concurrency: int, options: Mapping[str, Any]) -> None:
+        self._options = {
+            "concurrency": concurrency,
+            "connection_timeout": 0.0,
+            "network_timeout": 0.0,
+            **options,
+        }
+        self.plain = Pool(engines.current, **self._options)
+        self._by_tls: dict[Any, Pool] = {}
+
+    def under_tls(self, verify: Any, cert: Any) -> Pool:
+        """Return the pool for requests' verify (bool or path) and cert (path, pair or None)."""
+        key = verify, tuple(cert) if isinstance(cert, list) else cert
+        pool = self._by_tls.get(key)
+        if pool is None:
+            pool = self._by_tls[key] = Pool(
+                engines.current, **{**self._options, **_tls_options(verify, cert)}
+            )
+        return pool
+
+    def close_idle_connections(self) -> None:
+        for pool in (self.plain, *self._by_tls.values()):
+            pool.close_idle_connections()
+
+
+def _tls_options(verify: Any, cert: Any) -> dict[str, Any]:
+    """Return the options of a Pool for requests' verify and cert.
+
+    Raises OSError for files that are not there, as requests does.
+    """
+    options: dict[str, Any] = {"verify": bool(verify)}
+    if verify:
+        trusted = extract_zipped_paths(DEFAULT_CA_BUNDLE_PATH) if verify is True else verify
+        if not Path(trusted).exists():
+            raise OSError(
+                f"Could not find a suitable TLS CA certificate bundle, invalid path: {trusted}"
+            )
+        options["ca_dir" if Path(trusted).is_dir() else "ca_file"] = os.fsencode(trusted)
+    if cert:
+        raise unsupported("cert")
+    return options
+
+
+# For each PoolManager the pools that stand for it.
+_shares: weakref.WeakKeyDictionary[PoolManager, _Pools] = weakref.WeakKeyDictionary()
+
+
+def _shared(manager: PoolManager, options: Mapping[str, Any]) -> _Pools:
+    """Return the pools that stand for a urllib3 PoolManager, which several users may have."""
+    pools = _shares.get(manager)
+    if pools is None:
+        given = manager.connection_pool_kw
+        limit = int(given.get("maxsize", 10)) if given.get("block") else _UNLIMITED
+        pools = _shares[manager] = _Pools(limit, options)
+    return pools
+
+
+class EngineAdapter(BaseAdapter):
+    """What requests' own code sends by: the engine."""
+
+    def __init__(self, session: HttpSession) -> None:
+        super().__init__()
+        self._session = weakref.ref(session)
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> ResponseContextManager:
+        """Send a request; raises RequestException if it brings no whole response."""
+        session = self._session()
+        if session is None:
+            raise RuntimeError("the session of this adapter is gone")
+        url = request.url or ""
+        if select_proxy(url, dict(proxies or {})):
+            raise unsupported("proxies")
+        tls = url.lower().startswith("https:")
+        response = session._send(
+            request.method or "",
+            url,
+            _wire_headers(request),
+            _wire_body(request),
+            bool(stream),
+            *_timeouts(timeout),
+            session.pools.under_tls(verify, cert) if tls else session.pools.plain,
+        )
+        response.request = request
+        if response.error is not None:
+            response.error.request = request
+            raise response.error
+        return response  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close the session's idle connections."""
+        session = self._session()
+        if session is not None:
+            session.pools.close_idle_connections()
+
+
+def _wire_headers(request: requests.PreparedRequest) -> list[tuple[bytes, bytes]]:
+    def encoded(text: str | bytes) -> bytes:
+        return text.encode("latin-1") if isinstance(text, str) else text
+
+    return [(encoded(name), encoded(value)) for name, value in request.headers.items()]
+
+
+def _wire_body(request: requests.PreparedRequest) -> bytes | None:
+    body: Any = request.body
+    if body is None or isinstance(body, bytes):
+        return body
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, bytearray | memoryview):
+        return bytes(body)
+    raise unsupported("a body that is read while it is sent")
+
+
+def _timeouts(timeout: Any) -> tuple[float | None, float | None]:
+    """Return the connect and the read time-out in seconds, None for none.
+
+    Raises ValueError for what requests and urllib3 don't take.
+    """
+    if isinstance(timeout, tuple):
+        try:
+            connect, read = timeout
+        except ValueError:
+            raise ValueError(
+                f"Invalid timeout {timeout}. Pass a (connect, read) timeout tuple, or a single"
+                " float to set both timeouts to the same value."
+            ) from None
+        timeout = Timeout(connect=connect, read=read)
+    elif not isinstance(timeout, Timeout):
+        timeout = Timeout(connect=timeout, read=timeout)
+    return timeout.connect_timeout, timeout.read_timeout
+
+
+class HttpSession(_core.HttpSession, requests.Session):  # type: ignore[misc]
+    """A drop-in for locust.clients.HttpSession, on the C engine.
+
+    It is a requests.Session: what is usual in load tests is done in C, anything else by requests'
+    own code over the engine. trust_env is off (a load generator sends what its locustfile says).
+    Adapters can't be mounted. It is used by greenlets of one gevent hub.
+
+    base_url: str that paths are put behind, with user and password if Basic authentication is
+    wanted. request_event: EventHook to report requests to. user: the User it belongs to, or None.
+    pool_manager: urllib3 PoolManager whose users share connections, or None. max_retries: times
+    that a request lost without an answer is sent again, if its method is idempotent.
+
+    Raises ValueError for values that can't be used, LocustError for what is not supported.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None,
+        request_event: EventHook,
+        user: User | None,
+        *,
+        pool_manager: PoolManager | None = None,
+        max_retries: int = 0,
+        max_response_headers: int = 0,
+        max_response_body: int = 0,
+    ) -> None:
+        self.headers = default_headers()
+        self.auth = None
+        self.proxies = {}
+        self.hooks = default_hooks()
+        self.params = {}
+        self.stream = False
+        self.verify = True
+        self.cert = None
+        self.trust_env = False
+        self.cookies = cookiejar_from_dict({})
+        self.max_redirects = requests.models.DEFAULT_REDIRECT_LIMIT
+        options = {
+            "max_headers": int(max_response_headers),
+            "max_body": int(max_response_body),
+        }
+        self.pools = (
+            _Pools(_UNLIMITED, options) if pool_manager is None else _shared(pool_manager, options)
+        )
+        super().__init__(
+            base_url=self._take_credentials(base_url),
+            request_event=request_event,
+            user=user,
+            pool=self.pools.plain,
+            response_type=ResponseContextManager,
+            max_retries=max(0, int(max_retries)),
+            own_context=user is not None
+            and getattr(type(user), "context", None) is not User.context,
+            is_plain=all(
+                getattr(type(self), name) is getattr(HttpSession, name) for name in _OVERRIDABLE
+            ),
+        )
+
+    def _take_credentials(self, base_url: str | None) -> str | None:
+        """Take user and password out of the base URL and into auth."""
+        if not base_url:
+            return base_url
+        parts = urlsplit(base_url)
+        if not (parts.username and parts.password):
+            return base_url
+        self.auth = HTTPBasicAuth(unquote(parts.username), unquote(parts.password))
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    @property
+    def adapters(self) -> OrderedDict[str, BaseAdapter]:  # type: ignore[override]
+        """The adapter of both schemes, which is the engine's."""
+        adapter = self.__dict__.get("adapter")
+        if adapter is None:
+            adapter = self.__dict__["adapter"] = EngineAdapter(self)
+        return OrderedDict([("https://", adapter), ("http://", adapter)])
+
+    def mount(self, prefix: str | bytes, adapter: BaseAdapter) -> None:
+        """Raise LocustError: requests go through the engine, and through no adapter."""
+        raise unsupported(
+            f"client.mount({prefix!r}, {type(adapter).__name__}(...))",
+            "requests go through the C engine, not through adapters; max_retries, time-outs and"
+            " TLS options are attributes of the user class",
+        )
+
+    def close(self) -> None:
+        """Close the kept connections; the next request makes a new one."""
+        self.pools.close_idle_connections()
+
+    @contextmanager
+    def rename_request(self, name: str) -> Generator[None]:
+        """Give the requests of a with-block that have no name of their own this one."""
+        self.request_name = name
+        try:
+            yield
+        finally:
+            self.request_name = None
+
+
+# Functions of requests.Session that a subclass may change: then every request goes through them.
+_OVERRIDABLE = (
+    "send",
+    "prepare_request",
+    "get_adapter",
+    "merge_environment_settings",
+    "resolve_redirects",
+    "rebuild_auth",
+    "rebuild_method",
+    "rebuild_proxies",
+    "should_strip_auth",
+    "get_redirect_target",
+)
+
+
+def default_headers() -> CaseInsensitiveDict[str]:
+    """Return the headers that a session begins with: those of requests, our name, our codings."""
+    return CaseInsensitiveDict(
+        {
+            "User-Agent": f"opscore-fast/{__version__}",
+            "Accept-Encoding": "gzip, deflate, br",
+            "Accept": "*/*",
+            "Connection": "keep-alive",
+        }
+    )
+
+
+# What the C side calls for what is rare.
+
+
+def pool_for(session: HttpSession, verify: Any, cert: Any) -> Pool:
+    """Return the session's pool for connections under TLS with these options."""
+    return session.pools.under_tls(True if verify is None else verify, cert)
+
+
+def prepare_url(url: str, params: Any, session_params: Any) -> tuple[str, str] | None:
+    """Return the URL as requests prepares it, and its path and query; None if it is unusual.
+
+    Raises MissingSchema and InvalidURL, as requests.
+    """
+    request = requests.PreparedRequest()
+    request.prepare_url(url, merge_setting(params, session_params))
+    prepared = request.url or ""
+    if not prepared.lower().startswith(("http://", "https://")) or "@" in prepared:
+        return None
+    return prepared, request.path_url
+
+
+def encode_form(data: dict[str, Any]) -> str:
+    """Return a dict as the body of a form, as requests encodes it."""
+    return RequestEncodingMixin._encode_params(data)
+
+
+def cookie_header(jar: Any, url: str, session_headers: Any, headers: Any) -> str | None:
+    """Return the Cookie header that requests would send; None for none."""
+    request = requests.PreparedRequest()
+    request.url = url
+    merged = merge_setting(headers, session_headers, dict_class=CaseInsensitiveDict)
+    request.headers = CaseInsensitiveDict(merged or {})
+    return get_cookie_header(jar, request)
+
+
+def take_cookies(session: HttpSession, response: ResponseContextManager) -> None:
+    """Put the cookies of a response into the session's jar."""
+    if session.cookies is None:
+        session.cookies = RequestsCookieJar()
+    extract_cookies_to_jar(session.cookies, response.request, response.raw)
+
+
+def follow(
+    session: HttpSession,
+    response: ResponseContextManager,
+    stream: bool,
+    timeout: Any,
+    verify: Any,
+    cert: Any,
+) -> Any:
+    """Follow a redirect by requests' code; returns the last response, with its history."""
+    request = with_cookies(response.request, session)
+    settings = session.merge_environment_settings(request.url or "", {}, stream, verify, cert)
+    last: Any = response
+    try:
+        history = list(session.resolve_redirects(response, request, timeout=timeout, **settings))
+        if history:
+            history.insert(0, response)
+            last = history.pop()
+            last.history = history
+        if not stream:
+            last.content  # noqa: B018
+    except RequestException as error:
+        return _lost(session, error)
+    return last
+
+
+def request_slowly(
+    session: HttpSession, method: str | bytes, url: str, kwargs: dict[str, Any]
+) -> tuple[Any, str, str]:
+    """Have requests make a request over the engine.
+
+    Returns the response, the URL of the first request, and its path with the query. A request that
+    fails is a response with an error. Raises what Locust's HttpSession raises before anything is
+    sent: MissingSchema, InvalidSchema, InvalidURL.
+    """
+    try:
+        response: Any = requests.Session.request(session, method, url, **kwargs)  # type: ignore[arg-type]
+    except (MissingSchema, InvalidSchema, InvalidURL):
+        raise
+    except RequestException as error:
+        response = _lost(session, error)
+    first = response.history[0] if response.history else response
+    request = first.request
+    if request is None or not request.url:
+        return response, url, ""
+    return response, str(request.url), request.path_url
+
+
+def _lost(session: HttpSession, error: RequestException) -> Any:
+    response = session._lose(error)
+    response.request = error.request
+    return response
