@@ -1,12 +1,35 @@
-"""``python -m opscore_fast``: Locust with its FastHttpUser replaced, or the stand-in server.
+"""``python -m opscore_fast``: Locust with its HTTP users replaced, or the stand-in server.
 
 ``python -m opscore_fast standin ...`` serves the Ops-Core API; anything else is a command line of
-locust's, which runs with locustfiles that were not touched.
+locust's, which runs with locustfiles that were not touched. ``--keep CLASS`` (HttpUser,
+FastHttpUser, HttpSession or FastHttpSession; several with commas, or several times) leaves one of
+Locust's classes in its place.
 """
 
 from __future__ import annotations
 
 import sys
+
+
+def _take_keep(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Take our own option out of a command line; returns the classes to keep, and the rest.
+
+    Raises ValueError for an option without a value.
+    """
+    keep: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        name, equals, value = argument.partition("=")
+        if name != "--keep":
+            rest.append(argument)
+            continue
+        if not equals:
+            value = next(waiting, "")
+        if not value or value.startswith("-"):
+            raise ValueError("--keep wants the name of a class, such as --keep HttpUser")
+        keep += value.split(",")
+    return keep, rest
 
 
 def main() -> None:
@@ -15,9 +38,14 @@ def main() -> None:
         from opscore_fast.standin.cli import main as standin
 
         sys.exit(standin(sys.argv[2:]))
-    from opscore_fast.replace import replace_users
+    from opscore_fast.replace import replace_classes
 
-    print(f"opscore_fast: {replace_users()}", file=sys.stderr)
+    try:
+        keep, sys.argv[1:] = _take_keep(sys.argv[1:])
+        said = replace_classes(keep)
+    except ValueError as error:
+        sys.exit(f"opscore_fast: {error}")
+    print(f"opscore_fast: {said}", file=sys.stderr)
     from locust.main import main as locust
 
     locust()  # type: ignore[no-untyped-call]

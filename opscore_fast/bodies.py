@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
+
 import logging
 from base64 import b64encode
 from collections.abc import Mapping

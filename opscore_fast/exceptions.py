@@ -9,6 +9,8 @@ names the server by host and port alone: a URL may hold secrets.
 
 from __future__ import annotations
 
+import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
+
 import os
 import socket
 import ssl

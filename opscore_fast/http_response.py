@@ -5,6 +5,8 @@ The C side has what is usual; what it lacks is requests' own code, which finds h
 
 from __future__ import annotations
 
+import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
+
 from collections.abc import Generator, Iterator
 from http.client import HTTPMessage
 from typing import Any

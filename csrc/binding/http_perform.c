@@ -524,6 +524,20 @@ static int take_over(HttpSession *self, PyObject *brought, uint64_t started, Res
     return 0;
 }
 
+/* Has a response be reported as the first one of its request. */
+static void report_as(Response *last, const Response *first)
+{
+    if (last == first)
+        return;
+    if (!last->url)
+        last->url = Py_NewRef(last->path);
+    last->start_time = first->start_time;
+    last->retries += first->retries;
+    Py_XSETREF(last->name, Py_NewRef(first->name));
+    Py_XSETREF(last->path, Py_NewRef(first->path));
+    Py_XSETREF(last->base_url, Py_NewRef(first->base_url));
+}
+
 /* Follows a redirect, by requests' code. */
 static int follow(HttpSession *self, const HttpCall *call, Response **response)
 {
@@ -538,6 +552,7 @@ static int follow(HttpSession *self, const HttpCall *call, Response **response)
     Response *taken;
     if (take_over(self, last, start, &taken) != 0)
         return -1;
+    report_as(taken, *response);
     Py_SETREF(*response, taken);
     return 0;
 }
@@ -609,9 +624,9 @@ static int slowly(HttpSession *self, HttpCall *call, Response **response)
         take_over(self, Py_NewRef(last), started, response) == 0) {
         Response *taken = *response;
         taken->start_time = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-        Py_XSETREF(taken->path, Py_NewRef(url)); /* of the first request, which is reported */
         if (!taken->url)
-            taken->url = Py_NewRef(url);
+            taken->url = Py_NewRef(Response_result(taken)->start_ns ? taken->path : url);
+        Py_XSETREF(taken->path, Py_NewRef(url)); /* of the first request, which is reported */
         if (!PyUnicode_GET_LENGTH(name)) /* nothing was put together that has a URL */
             name = call->call.path;
         Py_XSETREF(taken->name, Py_NewRef(call->call.name ? call->call.name : name));

@@ -1,0 +1,1 @@
+"""Modules that are named as Locust names them."""
