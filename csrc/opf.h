@@ -193,6 +193,9 @@ typedef struct opf_request {
      * ends or is freed. */
     const void *body;
     size_t body_len;
+    /* The body is not there yet: it is given piece by piece by opf_exchange_write, and sent in
+     * chunks (RFC 9112, 7.1) unless a Content-Length is among the headers. body must be empty. */
+    bool open_body;
     const opf_timeouts *timeouts; /* NULL: the pool's */
     /* The response's body is not waited for: done is called when the headers are there, and again
      * whenever there is something to opf_exchange_read. It is not decoded, and max_body is no limit
@@ -223,6 +226,15 @@ void opf_exchange_free(opf_exchange *exchange);
 int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_request *request,
                         opf_done_fn *done, void *arg, opf_request_error *error);
 
+/* True when an open body's pieces so far are written and the next may be given. done is called when
+ * this becomes true. */
+bool opf_exchange_wants_body(const opf_exchange *exchange);
+
+/* Gives the next piece of an open body; an empty one ends it. The bytes must stay until done is
+ * called again or the exchange ends. Does nothing while no piece is wanted. Returns 0, or
+ * OPF_ENOMEM with nothing done. */
+int opf_exchange_write(opf_exchange *exchange, const void *data, size_t len);
+
 /* Ends an exchange that is under way without calling done: its connection is closed. Otherwise does
  * nothing. */
 void opf_exchange_cancel(opf_exchange *exchange);
@@ -241,12 +253,12 @@ typedef struct opf_field {
 typedef struct opf_result {
     opf_timeouts timeouts; /* that were in force */
     opf_failure failure;
-    opf_phase phase;    /* OPF_PHASE_DONE, or where it failed */
-    int err;            /* errno of the failure, or 0 */
-    const char *detail; /* constant text; NULL: none */
-    int status;         /* 0: no status line came */
-    int http_minor;     /* of the response: HTTP/1.x */
-    const char *head;   /* the reason phrase, names and values of the fields */
+    opf_phase phase;     /* OPF_PHASE_DONE, or where it failed */
+    int err;             /* errno of the failure, or 0 */
+    const char *detail;  /* constant text; NULL: none */
+    int status;          /* 0: no status line came */
+    int http_minor;      /* of the response: HTTP/1.x */
+    const char *head;    /* the reason phrase, names and values of the fields */
     uint32_t reason_len; /* of the reason phrase, which stands first */
     const opf_field *fields;
     uint32_t n_fields;

@@ -1,6 +1,6 @@
 """The C engine of opscore_fast, as Python sees it."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import timedelta
 from http.cookiejar import CookieJar
 from types import TracebackType
@@ -288,7 +288,7 @@ class HttpSession(Session):
         method: str,
         url: str,
         headers: list[tuple[bytes, bytes]],
-        body: bytes | None,
+        body: bytes | Iterator[bytes] | None,
         stream: bool,
         connect_timeout: float | None,
         read_timeout: float | None,

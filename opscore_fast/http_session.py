@@ -7,7 +7,7 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,9 @@ from opscore_fast._core import Pool
 from opscore_fast._version import __version__
 from opscore_fast.exceptions import unsupported
 from opscore_fast.http_response import ResponseContextManager, with_cookies
+
+# Bytes of a file that are read at a time.
+_READ_SIZE = 64 << 10
 
 # Connections to one origin at a time: as many as are asked for, as with requests.
 _UNLIMITED = 2**31
@@ -161,10 +164,18 @@ def _wire_headers(request: requests.PreparedRequest) -> list[tuple[bytes, bytes]
     def encoded(text: str | bytes) -> bytes:
         return text.encode("latin-1") if isinstance(text, str) else text
 
-    return [(encoded(name), encoded(value)) for name, value in request.headers.items()]
+    return [
+        (encoded(name), encoded(value))
+        for name, value in request.headers.items()
+        if name.lower() != "transfer-encoding"  # the engine's own business
+    ]
 
 
-def _wire_body(request: requests.PreparedRequest) -> bytes | None:
+def _wire_body(request: requests.PreparedRequest) -> bytes | Iterator[bytes] | None:
+    """Return the body, or what makes it while it is sent.
+
+    Raises TypeError for what is no body.
+    """
     body: Any = request.body
     if body is None or isinstance(body, bytes):
         return body
@@ -172,7 +183,31 @@ def _wire_body(request: requests.PreparedRequest) -> bytes | None:
         return body.encode()
     if isinstance(body, bytearray | memoryview):
         return bytes(body)
-    raise unsupported("a body that is read while it is sent")
+    pieces = _file_pieces(body) if hasattr(body, "read") else iter(body)
+    length = request.headers.get("Content-Length")
+    return _measured(pieces, None if length is None else int(length))
+
+
+def _file_pieces(file: Any) -> Iterator[Any]:
+    while piece := file.read(_READ_SIZE):
+        yield piece
+
+
+def _measured(pieces: Iterator[Any], length: int | None) -> Iterator[bytes]:
+    """Yield the pieces of a body as bytes.
+
+    Raises ValueError if they come to another length than was announced.
+    """
+    left = length or 0
+    for piece in pieces:
+        sent = piece.encode() if isinstance(piece, str) else bytes(piece)
+        left -= len(sent)
+        if length is not None and left < 0:
+            raise ValueError(f"the body is longer than its Content-Length of {length}")
+        if sent:
+            yield sent
+    if length is not None and left:
+        raise ValueError(f"the body is {left} bytes shorter than its Content-Length of {length}")
 
 
 def _timeouts(timeout: Any) -> tuple[float | None, float | None]:

@@ -627,7 +627,7 @@ static int slowly(HttpSession *self, HttpCall *call, Response **response)
         if (!taken->url)
             taken->url = Py_NewRef(Response_result(taken)->start_ns ? taken->path : url);
         Py_XSETREF(taken->path, Py_NewRef(url)); /* of the first request, which is reported */
-        if (!PyUnicode_GET_LENGTH(name)) /* nothing was put together that has a URL */
+        if (!PyUnicode_GET_LENGTH(name))         /* nothing was put together that has a URL */
             name = call->call.path;
         Py_XSETREF(taken->name, Py_NewRef(call->call.name ? call->call.name : name));
         ret = 0;
@@ -709,7 +709,7 @@ PyObject *HttpSession_perform(HttpSession *self, HttpCall *call)
 typedef struct PreparedCall {
     Call call;
     PyObject *headers; /* list of pairs of bytes */
-    PyObject *body;    /* bytes, or None */
+    PyObject *body;    /* bytes, an iterator over bytes, or None */
     opf_timeouts timeouts;
 } PreparedCall;
 
@@ -731,7 +731,9 @@ static int submit_prepared(Session *session, Call *base, Response *response)
     PreparedCall *call = (PreparedCall *)base;
     Parcel parcel = {.stream = base->stream, .timeouts = &call->timeouts};
     int ret = -1;
-    if (call->body != Py_None) {
+    if (PyIter_Check(call->body)) {
+        parcel.pieces = call->body;
+    } else if (call->body != Py_None) {
         parcel.body.owner = Py_NewRef(call->body);
         parcel.body.data = PyBytes_AS_STRING(call->body);
         parcel.body.len = (size_t)PyBytes_GET_SIZE(call->body);
@@ -763,8 +765,10 @@ PyObject *HttpSession_send(HttpSession *self, PyObject *args)
         seconds_of(connect, &call.timeouts.connect_ns) != 0 ||
         seconds_of(read, &call.timeouts.network_ns) != 0)
         return NULL;
-    if (call.body != Py_None && !PyBytes_Check(call.body)) {
-        PyErr_SetString(PyExc_TypeError, "body is bytes or None");
+    if (PyIter_Check(call.body)) {
+        call.call.max_retries = 0; /* it can be sent but once */
+    } else if (call.body != Py_None && !PyBytes_Check(call.body)) {
+        PyErr_SetString(PyExc_TypeError, "body is bytes, an iterator or None");
         return NULL;
     }
     call.call.stream = stream;

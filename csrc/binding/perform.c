@@ -65,6 +65,7 @@ int Parcel_submit(Parcel *parcel, Pool *pool, Response *response)
                            .n_headers = parcel->headers.n,
                            .body = body->data,
                            .body_len = body->len,
+                           .open_body = parcel->pieces != NULL,
                            .timeouts = parcel->timeouts,
                            .stream = parcel->stream};
     opf_request_error error;
@@ -74,7 +75,10 @@ int Parcel_submit(Parcel *parcel, Pool *pool, Response *response)
                                   response, &error);
     Py_XSETREF(response->body,
                body->owner && ret == 0 && body->len > COPIED ? Py_NewRef(body->owner) : NULL);
-    return ret == 0 ? 0 : submit_error(ret, &request, &error);
+    if (ret != 0)
+        return submit_error(ret, &request, &error);
+    Py_XSETREF(response->pieces, Py_XNewRef(parcel->pieces));
+    return 0;
 }
 
 /* The outcome */
@@ -156,6 +160,49 @@ static int await(Session *self, Response *response)
     return -1;
 }
 
+/* Gives the engine the next piece of a body. */
+static int feed(Response *response)
+{
+    PyObject *piece = PyIter_Next(response->pieces);
+    if (!piece && PyErr_Occurred())
+        goto fail;
+    if (piece && !PyBytes_Check(piece)) {
+        PyErr_SetString(PyExc_TypeError, "a body is made of bytes");
+        goto fail;
+    }
+    if ((piece && !PyBytes_GET_SIZE(piece)) || !opf_exchange_wants_body(response->exchange)) {
+        Py_XDECREF(piece); /* it would end the body; or that was answered or lost meanwhile */
+        return 0;
+    }
+    Py_XSETREF(response->body, piece);
+    response->done = false;
+    if (opf_exchange_write(response->exchange, piece ? PyBytes_AS_STRING(piece) : NULL,
+                           piece ? (size_t)PyBytes_GET_SIZE(piece) : 0) == 0)
+        return 0;
+    PyErr_NoMemory();
+    piece = NULL; /* it is the response's */
+
+fail:
+    Py_XDECREF(piece);
+    opf_exchange_cancel(response->exchange);
+    return -1;
+}
+
+/* Waits for the response, and meanwhile gives what the engine wants of the body. */
+static int feed_and_await(Session *self, Response *response)
+{
+    if (await(self, response) != 0)
+        return -1;
+    while (response->pieces && opf_exchange_wants_body(response->exchange)) {
+        if (feed(response) != 0)
+            return -1;
+        if (!opf_exchange_wants_body(response->exchange) && await(self, response) != 0)
+            return -1;
+    }
+    Py_CLEAR(response->pieces);
+    return 0;
+}
+
 /* Methods of which a second request does no more than one (RFC 9110, 9.2.2). */
 static bool is_idempotent(PyObject *method)
 {
@@ -195,7 +242,7 @@ int Session_transmit(Session *self, Call *call, Response *response, SubmitFn *su
         int ret = submit(self, call, response);
         if (ret != 0)
             return ret;
-        if (await(self, response) != 0)
+        if (feed_and_await(self, response) != 0)
             return -1;
         const opf_result *result = opf_exchange_result(response->exchange);
         if (!*start)

@@ -15,6 +15,7 @@ typedef struct Parcel {
     Url url;
     PyObject *method; /* as it is sent: owned, or NULL */
     PyObject *keep;   /* list of what the headers point into: owned, or NULL */
+    PyObject *pieces; /* iterator over bytes, in the place of a body: borrowed, or NULL */
     bool stream;
     const opf_timeouts *timeouts; /* NULL: the pool's */
 } Parcel;

@@ -315,6 +315,7 @@ int Response_traverse(Response *self, visitproc visit, void *arg)
     Py_VISIT(self->manual_result);
     Py_VISIT(self->meta);
     Py_VISIT(self->dict);
+    Py_VISIT(self->pieces);
     return 0;
 }
 
@@ -329,6 +330,7 @@ int Response_clear(Response *self)
     Py_CLEAR(self->manual_result);
     Py_CLEAR(self->meta);
     Py_CLEAR(self->dict);
+    Py_CLEAR(self->pieces);
     return 0;
 }
 

@@ -20,20 +20,21 @@ typedef struct Response {
     bool in_ready;
     bool done;
     /* what was asked */
-    PyObject *method;    /* as given */
-    PyObject *path;      /* the url argument */
-    PyObject *base_url;  /* of the session, when it was asked */
-    PyObject *name;      /* in the statistics */
-    PyObject *context;   /* dict, or NULL: empty */
-    PyObject *url;       /* the whole URL of the last request; NULL: base and path */
-    PyObject *body;      /* bytes of a long body, or NULL */
-    int retries;         /* times that the request was sent again */
-    bool streamed;       /* its body is read from the exchange */
-    bool lost;           /* no response came; of a stream, not even its headers */
-    bool consumed;       /* of a stream: somebody has read its body, as requests has it */
-    size_t read_at;      /* bytes of content that read() has given; of a stream none */
-    bool body_is_text;   /* request.body is a str */
-    double start_time;   /* seconds since 1970 */
+    PyObject *method;   /* as given */
+    PyObject *path;     /* the url argument */
+    PyObject *base_url; /* of the session, when it was asked */
+    PyObject *name;     /* in the statistics */
+    PyObject *context;  /* dict, or NULL: empty */
+    PyObject *url;      /* the whole URL of the last request; NULL: base and path */
+    PyObject *body;     /* bytes of a long body or of a piece of one, or NULL */
+    PyObject *pieces;  /* iterator over the rest of a body that is sent while it is made, or NULL */
+    int retries;       /* times that the request was sent again */
+    bool streamed;     /* its body is read from the exchange */
+    bool lost;         /* no response came; of a stream, not even its headers */
+    bool consumed;     /* of a stream: somebody has read its body, as requests has it */
+    size_t read_at;    /* bytes of content that read() has given; of a stream none */
+    bool body_is_text; /* request.body is a str */
+    double start_time; /* seconds since 1970 */
     uint64_t elapsed_ns; /* that is reported: from the first request to the last response */
     /* what came of it; NULL: not made yet */
     PyObject *history; /* list of the responses that led here, or NULL */

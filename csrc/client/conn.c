@@ -105,11 +105,23 @@ static void note_end(opf_conn *conn, opf_exchange *exchange, bool stamped)
         engine->totals.unstamped++;
 }
 
+/* What goes before the body that is there: the request's head, or what frames a piece. */
+static const opf_buf *front_of(const opf_exchange *exchange)
+{
+    return exchange->in_pieces ? &exchange->front : &exchange->out;
+}
+
+/* Bytes that are there to be sent, whether or not they are sent already. */
+static size_t part_len(const opf_exchange *exchange)
+{
+    return front_of(exchange)->len + exchange->body_len;
+}
+
 /* Whether the connection can carry another request after the one that just ended well. */
 static bool can_go_on(opf_conn *conn, const opf_exchange *exchange)
 {
     return conn->h1.keep_alive && !exchange->closes && !conn->half_closed && !conn->send_err &&
-           conn->sent == exchange->out.len + exchange->body_len &&
+           !exchange->open_body && conn->sent == part_len(exchange) &&
            (!conn->stream.ops->pending(&conn->stream) || conn->stream.ops->idle(&conn->stream));
 }
 
@@ -150,10 +162,11 @@ static void finish_broken(opf_conn *conn)
 static size_t unsent(const opf_conn *conn, struct iovec pieces[2], int *n)
 {
     const opf_exchange *exchange = conn->exchange;
-    size_t head = exchange->out.len, at = conn->sent;
+    const opf_buf *front = front_of(exchange);
+    size_t head = front->len, at = conn->sent;
     *n = 0;
     if (at < head)
-        pieces[(*n)++] = (struct iovec){.iov_base = exchange->out.data + at, .iov_len = head - at};
+        pieces[(*n)++] = (struct iovec){.iov_base = front->data + at, .iov_len = head - at};
     size_t body_at = at > head ? at - head : 0;
     if (body_at < exchange->body_len)
         pieces[(*n)++] = (struct iovec){.iov_base = (uint8_t *)(uintptr_t)exchange->body + body_at,
@@ -193,9 +206,20 @@ static void send_some(opf_conn *conn)
         conn->send_err = sent == OPF_IO_EOF ? EPIPE : conn->stream.err;
         break;
     }
-    if (!conn->send_err && !conn->h1.headers_done) /* of a stream, they may have been told of */
-        conn->exchange->result.phase = OPF_PHASE_WAIT;
+    if (!conn->send_err && conn->exchange->open_body) {
+        conn->deadline = 0; /* it is not the server that lets us wait */
+        opf_exchange_ask(conn->exchange);
+    } else if (!conn->send_err && !conn->h1.headers_done) {
+        conn->exchange->result.phase = OPF_PHASE_WAIT; /* a stream may be further already */
+    }
     watch_for(conn, RECEIVING);
+}
+
+void opf_conn_send_on(opf_conn *conn)
+{
+    conn->sent = 0;
+    set_deadline(conn, opf_clock_mono(), timeouts_of(conn)->network_ns);
+    send_some(conn);
 }
 
 /* Writes the request on a connection that is ready for it. now: a fresh reading of the clock. */
@@ -341,7 +365,8 @@ static void receive(opf_conn *conn)
         return;
     if (conn->paused)
         return;
-    set_deadline(conn, engine->now, timeouts_of(conn)->network_ns);
+    if (!exchange->hungry)
+        set_deadline(conn, engine->now, timeouts_of(conn)->network_ns);
     if (i == RECEIVES_MAX)
         read_on(conn);
 }
@@ -486,7 +511,8 @@ static void on_busy(opf_conn *conn, uint32_t events)
     if (events & EPOLLRDHUP)
         conn->half_closed = true;
     /* TLS may want to read before it can write */
-    bool held_up = exchange->result.phase == OPF_PHASE_SEND && !(conn->watch.events & EPOLLOUT);
+    bool held_up = exchange->result.phase == OPF_PHASE_SEND && !exchange->hungry &&
+                   !(conn->watch.events & EPOLLOUT);
     if ((events & EPOLLOUT) || (held_up && !conn->send_err)) {
         set_deadline(conn, opf_clock_mono(), timeouts_of(conn)->network_ns);
         send_some(conn);

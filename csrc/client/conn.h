@@ -56,6 +56,9 @@ bool opf_conn_usable(opf_conn *conn);
 /* Tells that somebody has taken from what the stream holds. May finish the exchange. */
 void opf_conn_read_on(opf_conn *conn);
 
+/* Goes on sending, as there is another piece of the body. May finish the exchange. */
+void opf_conn_send_on(opf_conn *conn);
+
 /* Closes a connection under whose exchange somebody lost interest; the exchange is not finished. */
 void opf_conn_abandon(opf_conn *conn);
 

@@ -1,5 +1,6 @@
 #include "client/exchange.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -31,6 +32,7 @@ opf_exchange *opf_exchange_new(opf_engine *engine)
         exchange->engine = engine;
         opf_list_init(&exchange->link);
         opf_buf_init(&exchange->out);
+        opf_buf_init(&exchange->front);
         opf_message_init(&exchange->message, engine->sink);
     }
     engine->totals.exchanges++;
@@ -41,6 +43,7 @@ static void destroy(opf_exchange *exchange)
 {
     opf_message_fini(&exchange->message);
     opf_buf_fini(&exchange->out);
+    opf_buf_fini(&exchange->front);
     opf_mem_free(exchange);
 }
 
@@ -87,11 +90,15 @@ int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_reques
     exchange->head_len = 0;
     exchange->body = NULL;
     exchange->body_len = 0;
+    exchange->open_body = request->open_body;
+    exchange->hungry = false;
+    exchange->in_pieces = false;
     exchange->stream = request->stream;
     exchange->message.streamed = request->stream;
     exchange->read_at = 0;
     exchange->head_request = request->method_len == 4 && memcmp(request->method, "HEAD", 4) == 0;
-    int ret = opf_h1_write_head(&exchange->out, request, &exchange->closes, error);
+    int ret =
+        opf_h1_write_head(&exchange->out, request, &exchange->closes, &exchange->chunked, error);
     if (ret != 0)
         return ret;
     exchange->head_len = exchange->out.len;
@@ -180,6 +187,45 @@ static void make_due(opf_exchange *exchange)
     opf_list_push_back(&engine->finished, &exchange->link);
     if (!engine->polling)
         opf_loop_wake(engine->loop);
+}
+
+void opf_exchange_ask(opf_exchange *exchange)
+{
+    exchange->hungry = true;
+    make_due(exchange);
+    exchange->has_news = true;
+}
+
+bool opf_exchange_wants_body(const opf_exchange *exchange)
+{
+    return exchange->hungry && exchange->state == OPF_EXCHANGE_ACTIVE;
+}
+
+/* Writes what frames a piece (RFC 9112, 7.1): the end of the one before, and its length. */
+static int frame(opf_exchange *exchange, size_t len)
+{
+    char text[32];
+    exchange->front.len = 0;
+    if (!exchange->chunked)
+        return 0;
+    const char *end = exchange->in_pieces ? "\r\n" : "";
+    int n = snprintf(text, sizeof(text), len ? "%s%zx\r\n" : "%s%zx\r\n\r\n", end, len);
+    return opf_buf_append(&exchange->front, text, (size_t)n);
+}
+
+int opf_exchange_write(opf_exchange *exchange, const void *data, size_t len)
+{
+    if (!opf_exchange_wants_body(exchange))
+        return 0;
+    if (frame(exchange, len) != 0)
+        return OPF_ENOMEM;
+    exchange->in_pieces = true;
+    exchange->hungry = false;
+    exchange->open_body = len > 0;
+    exchange->body = data;
+    exchange->body_len = len;
+    opf_conn_send_on(exchange->conn);
+    return 0;
 }
 
 void opf_exchange_tell(opf_exchange *exchange)
@@ -278,7 +324,7 @@ const char *opf_exchange_request_head(const opf_exchange *exchange, size_t *len)
 
 const char *opf_exchange_request_body(const opf_exchange *exchange, size_t *len)
 {
-    if (exchange->body) {
+    if (exchange->body && !exchange->in_pieces) {
         *len = exchange->body_len;
         return (const char *)exchange->body;
     }

@@ -33,15 +33,23 @@ struct opf_exchange {
     bool has_news;  /* done is due, though it is not finished: in the engine's list, by link */
     size_t read_at; /* of a stream: bytes of the message's body that were taken */
     bool closes;    /* the request asks the server to close */
+    bool open_body; /* more of the body is to be given */
+    bool chunked;   /* it is sent in chunks */
+    bool hungry;    /* what is there of it is written: the next piece may be given */
+    bool in_pieces; /* front stands in the place of out, and body is a piece */
     opf_buf out;    /* the head, and a small body behind it */
+    opf_buf front;  /* what frames a piece: the end of the one before, the length of this one */
     size_t head_len;
-    const uint8_t *body; /* a large body, not ours; or NULL */
-    size_t body_len;     /* of the large body */
+    const uint8_t *body; /* a large body or a piece, not ours; or NULL */
+    size_t body_len;     /* of the large body or the piece */
     opf_message message;
     opf_result result;
     opf_done_fn *done;
     void *arg;
 };
+
+/* Makes done due for an open body whose next piece is wanted. */
+void opf_exchange_ask(opf_exchange *exchange);
 
 /* Makes done due for a stream whose headers are there, or whose body has grown. */
 void opf_exchange_tell(opf_exchange *exchange);

@@ -129,12 +129,13 @@ static int make_room(opf_buf *out, const opf_request *request)
     return opf_buf_reserve(out, need);
 }
 
-int opf_h1_write_head(opf_buf *out, const opf_request *request, bool *close,
+int opf_h1_write_head(opf_buf *out, const opf_request *request, bool *close, bool *chunked,
                       opf_request_error *error)
 {
     const opf_url *url = request->url;
     settled given = {0};
     *close = false;
+    *chunked = false;
     if (!request->method_len || !all_of(request->method, request->method_len, TOKEN))
         return refuse(error, "method is not a token (RFC 9110, 5.6.2)", SIZE_MAX);
     if (url->target_len && !all_of(url->target, url->target_len, TARGET))
@@ -159,7 +160,10 @@ int opf_h1_write_head(opf_buf *out, const opf_request *request, bool *close,
     }
     if (!given.host)
         put_host(out, url);
-    if (!given.length && (request->body_len || body_is_usual(request))) {
+    if (!given.length && request->open_body) {
+        *chunked = true;
+        PUT(out, "Transfer-Encoding: chunked\r\n");
+    } else if (!given.length && (request->body_len || body_is_usual(request))) {
         PUT(out, "Content-Length: ");
         opf_buf_append_uint(out, request->body_len);
         PUT(out, "\r\n");

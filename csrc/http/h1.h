@@ -14,9 +14,9 @@
 #include "opf.h"
 
 /* Writes the head of a request, up to and with the empty line. *close is set when it asks the
- * server to close. Returns 0, OPF_ENOMEM, or OPF_EINVAL with *error filled in; out is then in no
- * useful state. */
-int opf_h1_write_head(opf_buf *out, const opf_request *request, bool *close,
+ * server to close, *chunked when its open body goes in chunks. Returns 0, OPF_ENOMEM, or OPF_EINVAL
+ * with *error filled in; out is then in no useful state. */
+int opf_h1_write_head(opf_buf *out, const opf_request *request, bool *close, bool *chunked,
                       opf_request_error *error);
 
 /* What feeding a parser came to. */
