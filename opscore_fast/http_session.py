@@ -18,12 +18,7 @@ from locust.event import EventHook
 from locust.user import User
 from requests.adapters import BaseAdapter
 from requests.auth import HTTPBasicAuth
-from requests.cookies import (
-    RequestsCookieJar,
-    cookiejar_from_dict,
-    extract_cookies_to_jar,
-    get_cookie_header,
-)
+from requests.cookies import extract_cookies_to_jar
 from requests.exceptions import (
     InvalidSchema,
     InvalidURL,
@@ -31,7 +26,6 @@ from requests.exceptions import (
     RequestException,
 )
 from requests.hooks import default_hooks
-from requests.models import RequestEncodingMixin
 from requests.sessions import merge_setting
 from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, extract_zipped_paths, select_proxy
@@ -41,6 +35,7 @@ from urllib3.util import Timeout
 from opscore_fast import _core, engines
 from opscore_fast._core import Pool
 from opscore_fast._version import __version__
+from opscore_fast.cookies import RequestsCookieJar
 from opscore_fast.exceptions import unsupported
 from opscore_fast.http_response import ResponseContextManager, with_cookies
 
@@ -264,7 +259,7 @@ class HttpSession(_core.HttpSession, requests.Session):  # type: ignore[misc]
         self.verify = True
         self.cert = None
         self.trust_env = False
-        self.cookies = cookiejar_from_dict({})
+        self.cookies = RequestsCookieJar()
         self.max_redirects = requests.models.DEFAULT_REDIRECT_LIMIT
         options = {
             "max_headers": int(max_response_headers),
@@ -373,20 +368,6 @@ def prepare_url(url: str, params: Any, session_params: Any) -> tuple[str, str] |
     if not prepared.lower().startswith(("http://", "https://")) or "@" in prepared:
         return None
     return prepared, request.path_url
-
-
-def encode_form(data: dict[str, Any]) -> str:
-    """Return a dict as the body of a form, as requests encodes it."""
-    return RequestEncodingMixin._encode_params(data)
-
-
-def cookie_header(jar: Any, url: str, session_headers: Any, headers: Any) -> str | None:
-    """Return the Cookie header that requests would send; None for none."""
-    request = requests.PreparedRequest()
-    request.url = url
-    merged = merge_setting(headers, session_headers, dict_class=CaseInsensitiveDict)
-    request.headers = CaseInsensitiveDict(merged or {})
-    return get_cookie_header(jar, request)
 
 
 def take_cookies(session: HttpSession, response: ResponseContextManager) -> None:

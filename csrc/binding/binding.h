@@ -47,6 +47,7 @@
     X(upper)                                                                                       \
     X(url)                                                                                         \
     X(verify)                                                                                      \
+    X(version)                                                                                     \
     X(_cookies)                                                                                    \
     X(_handlers)                                                                                   \
     X(_store)
@@ -100,10 +101,9 @@ enum { NAMES(AS_ENUM) METHODS(AS_ENUM) N_NAMES };
     X(http_raise, "opscore_fast.http_response", "raise_for_status")                                \
     X(http_error, "opscore_fast.http_response", "http_error")                                      \
     X(http_url, "opscore_fast.http_session", "prepare_url")                                        \
-    X(http_form, "opscore_fast.http_session", "encode_form")                                       \
     X(http_slowly, "opscore_fast.http_session", "request_slowly")                                  \
     X(http_follow, "opscore_fast.http_session", "follow")                                          \
-    X(http_cookie_header, "opscore_fast.http_session", "cookie_header")                            \
+    X(http_cookie_header, "opscore_fast.cookies", "requests_header")                               \
     X(http_take_cookies, "opscore_fast.http_session", "take_cookies")                              \
     X(http_pool, "opscore_fast.http_session", "pool_for")                                          \
     X(attach, "opscore_fast.statistics", "attach")                                                 \

@@ -75,6 +75,18 @@ static int make_headers(FastSession *self, Call *call, Headers *headers, Body *b
     return 0;
 }
 
+/* Adds the cookies that the session has for the URL, unless the call has some of its own. */
+static int put_cookies(FastSession *self, Response *response, Parcel *parcel)
+{
+    if (Headers_has(&parcel->headers, "cookie", 6))
+        return 0;
+    PyObject *value = CookieMemo_header(&self->cookie_memo, &self->base, self->cookiejar,
+                                        HELPER_cookie_header, &parcel->url, response);
+    if (!value || Headers_hold(&parcel->keep, value) != 0)
+        return -1;
+    return value == Py_None ? 0 : Headers_put_value(&parcel->headers, "Cookie", value);
+}
+
 static int submit(Session *session, Call *call, Response *response)
 {
     FastSession *self = (FastSession *)session;
@@ -86,15 +98,8 @@ static int submit(Session *session, Call *call, Response *response)
         goto out;
     if (call->url)
         Py_XSETREF(response->url, Py_NewRef(call->url));
-    if (self->cookiejar) {
-        PyObject *text = Response_get_url(response);
-        int put = text ? Headers_put_cookies(session->state, self->cookiejar, text, &parcel.headers,
-                                             &parcel.keep)
-                       : -1;
-        Py_XDECREF(text);
-        if (put != 0)
-            goto out;
-    }
+    if (self->cookiejar && put_cookies(self, response, &parcel) != 0)
+        goto out;
     if (Parcel_set_method(&parcel, session->state, call->method) == 0 &&
         (!body->is_json || Body_write_json(session->state, call->json, body) == 0))
         ret = Parcel_submit(&parcel, call->pool, response);

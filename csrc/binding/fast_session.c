@@ -181,12 +181,14 @@ static int set_cookiejar(FastSession *self, PyObject *value, void *Py_UNUSED(clo
 static int FastSession_traverse(FastSession *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->cookiejar);
+    Py_VISIT(self->cookie_memo.jar);
     return Session_traverse(&self->base, visit, arg);
 }
 
 static int FastSession_clear(FastSession *self)
 {
     Py_CLEAR(self->cookiejar);
+    CookieMemo_clear(&self->cookie_memo);
     return Session_clear(&self->base);
 }
 
@@ -194,6 +196,7 @@ static void FastSession_dealloc(FastSession *self)
 {
     PyObject_GC_UnTrack(self);
     Py_CLEAR(self->cookiejar);
+    CookieMemo_clear(&self->cookie_memo);
     for (Py_ssize_t i = 0; i < self->n_defaults; i++) {
         Py_DECREF(self->defaults[i].name);
         Py_DECREF(self->defaults[i].value);

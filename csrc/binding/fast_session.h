@@ -3,6 +3,7 @@
 #define OPF_BINDING_FAST_SESSION_H
 
 #include "binding/call.h"
+#include "binding/cookie_memo.h"
 #include "binding/session.h"
 
 /* A header that goes with every request. */
@@ -17,6 +18,7 @@ typedef struct FastSession {
     Py_ssize_t n_defaults;
     PyObject *auth_header; /* Authorization of all requests; NULL or None: none */
     PyObject *cookiejar;   /* NULL until somebody needs it */
+    CookieMemo cookie_memo;
 } FastSession;
 
 /* Makes the request that the call describes. Returns its response, a new reference, or NULL with an

@@ -1,5 +1,7 @@
 #include "binding/headers.h"
 
+#include <string.h>
+
 bool Header_is(const opf_header *header, const char *name, size_t len)
 {
     return header->name_len == len && PyOS_strnicmp(header->name, name, (Py_ssize_t)len) == 0;
@@ -144,23 +146,20 @@ void Headers_drop(Headers *headers, const char *name, size_t len)
     headers->n = kept;
 }
 
-int Headers_put_cookies(State *state, PyObject *jar, PyObject *url, Headers *headers,
-                        PyObject **keep)
+bool Headers_has(const Headers *headers, const char *name, size_t len)
 {
     for (size_t i = 0; i < headers->n; i++)
-        if (Header_is(&headers->list[i], "cookie", 6))
-            return 0;
-    PyObject *helper = state_helper(state, HELPER_cookie_header);
-    PyObject *value = helper ? PyObject_CallFunctionObjArgs(helper, jar, url, NULL) : NULL;
-    if (!value)
+        if (Header_is(&headers->list[i], name, len))
+            return true;
+    return false;
+}
+
+int Headers_put_value(Headers *headers, const char *name, PyObject *value)
+{
+    if (!PyUnicode_Check(value) || PyUnicode_KIND(value) != PyUnicode_1BYTE_KIND) {
+        PyErr_Format(PyExc_ValueError, "header '%s' has a character outside ISO-8859-1", name);
         return -1;
-    const char *data;
-    size_t len;
-    if (Headers_hold(keep, value) != 0)
-        return -1;
-    if (value == Py_None)
-        return 0;
-    if (header_bytes(value, "value", value, keep, &data, &len) != 0)
-        return -1;
-    return Headers_put(headers, "Cookie", 6, data, len, false);
+    }
+    return Headers_put(headers, name, strlen(name), (const char *)PyUnicode_1BYTE_DATA(value),
+                       (size_t)PyUnicode_GET_LENGTH(value), false);
 }

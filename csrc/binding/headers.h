@@ -36,9 +36,11 @@ int Headers_put(Headers *headers, const char *name, size_t name_len, const char 
 /* Adds those of the call: a dict, or whatever dict() takes. */
 int Headers_put_own(Headers *headers, PyObject *given, PyObject **keep);
 
-/* Adds the cookies that the jar has for the URL, unless there are some already. */
-int Headers_put_cookies(State *state, PyObject *jar, PyObject *url, Headers *headers,
-                        PyObject **keep);
+/* Whether there is a header of the name. */
+bool Headers_has(const Headers *headers, const char *name, size_t len);
+
+/* Adds a header whose value is a str, which must outlive the headers. */
+int Headers_put_value(Headers *headers, const char *name, PyObject *value);
 
 /* Takes all headers of a name away. */
 void Headers_drop(Headers *headers, const char *name, size_t len);

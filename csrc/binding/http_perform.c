@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "binding/form.h"
 #include "binding/http_session.h"
 #include "binding/perform.h"
 
@@ -154,22 +155,54 @@ static int by_prepare_url(HttpSession *self, HttpCall *call, Response *response,
     return ret;
 }
 
+/* The path with the parameters behind it, as a query or as more of one. */
+static int add_params(PyObject *path, PyObject *params, PyObject **whole)
+{
+    PyObject *query;
+    int ret = form_encode(params, &query);
+    if (ret != 0)
+        return ret;
+    const char *mark = "";
+    if (PyUnicode_GET_LENGTH(query))
+        mark = PyUnicode_FindChar(path, '?', 0, PyUnicode_GET_LENGTH(path), 1) < 0 ? "?" : "&";
+    *whole = PyUnicode_FromFormat("%U%s%U", path, mark, query);
+    Py_DECREF(query);
+    return *whole ? 0 : -1;
+}
+
+/* The usual case: a path behind the base URL that nothing has to be changed of. */
+static int find_usual_url(HttpSession *self, HttpCall *call, Response *response, Url *url)
+{
+    PyObject *path = call->call.path, *whole;
+    if (!is_empty_dict(self->params) || !is_normal_base(&self->base) ||
+        !PyUnicode_IS_COMPACT_ASCII(path) || !is_normal(path))
+        return NOT_OURS;
+    if (!is_given(call->call.params))
+        return Url_join(&self->base, path, url) ? 0 : NOT_OURS;
+    int ret = add_params(path, call->call.params, &whole);
+    if (ret != 0)
+        return ret;
+    if (!Url_join(&self->base, whole, url)) {
+        Py_DECREF(whole);
+        return NOT_OURS;
+    }
+    Py_SETREF(response->path, whole); /* url points into it */
+    if (!call->call.name)
+        Py_SETREF(response->name, Py_NewRef(whole));
+    return 0;
+}
+
 static int find_url(HttpSession *self, HttpCall *call, Response *response, Url *url)
 {
-    PyObject *path = call->call.path;
-    if (!is_given(call->call.params) && is_empty_dict(self->params) &&
-        is_normal_base(&self->base) && PyUnicode_IS_COMPACT_ASCII(path) && is_normal(path) &&
-        Url_join(&self->base, path, url))
-        return 0;
-    return by_prepare_url(self, call, response, url);
+    int ret = find_usual_url(self, call, response, url);
+    return ret == NOT_OURS ? by_prepare_url(self, call, response, url) : ret;
 }
 
 /* Bodies */
 
 /* Makes the body, JSON apart. */
-static int find_body(HttpSession *self, const Call *call, Body *body)
+static int find_body(const Call *call, Body *body)
 {
-    State *state = self->base.state;
     PyObject *data = is_given(call->data) ? call->data : NULL, *text = data;
     int any = data ? PyObject_IsTrue(data) : 0;
     if (any < 0)
@@ -179,16 +212,13 @@ static int find_body(HttpSession *self, const Call *call, Body *body)
         return 0;
     }
     if (PyDict_CheckExact(data)) {
-        PyObject *helper = state_helper(state, HELPER_http_form);
-        text = helper ? PyObject_CallOneArg(helper, data) : NULL;
-        if (text && !PyUnicode_Check(text))
-            Py_SETREF(text, NULL);
+        int ret = form_encode(data, &text);
+        if (ret != 0)
+            return ret;
         body->content_type = "application/x-www-form-urlencoded";
     } else {
         Py_INCREF(text);
     }
-    if (!text)
-        return PyErr_Occurred() ? -1 : NOT_OURS;
     body->is_text = PyUnicode_Check(text);
     body->owner = body->is_text ? PyUnicode_AsUTF8String(text) : Py_NewRef(text);
     Py_DECREF(text);
@@ -294,21 +324,6 @@ static int put_mapping(HttpSession *self, Headers *headers, PyObject *mapping)
     return ret;
 }
 
-static bool has_header(const Headers *headers, const char *name, size_t len)
-{
-    for (size_t i = 0; i < headers->n; i++)
-        if (Header_is(&headers->list[i], name, len))
-            return true;
-    return false;
-}
-
-static int put_text(Headers *headers, const char *name, PyObject *value)
-{
-    Py_ssize_t len;
-    const char *data = PyUnicode_AsUTF8AndSize(value, &len);
-    return data ? Headers_put(headers, name, strlen(name), data, (size_t)len, false) : -1;
-}
-
 /* What a request's headers are made of beside those that are given: owned, or NULL. */
 typedef struct Derived {
     PyObject *authorization;
@@ -336,7 +351,8 @@ static bool is_empty_jar(State *state, PyObject *jar)
     return empty;
 }
 
-static int derive(HttpSession *self, HttpCall *call, Response *response, Derived *derived)
+static int derive(HttpSession *self, HttpCall *call, const Url *url, Response *response,
+                  Derived *derived)
 {
     State *state = self->base.state;
     PyObject *helper, *auth = auth_of(self, call);
@@ -348,13 +364,8 @@ static int derive(HttpSession *self, HttpCall *call, Response *response, Derived
     }
     if (is_empty_jar(state, self->cookies))
         return 0;
-    helper = state_helper(state, HELPER_http_cookie_header);
-    PyObject *url = helper ? Response_get_url(response) : NULL;
-    PyObject *own = call->call.headers ? call->call.headers : Py_None;
-    PyObject *given = self->headers ? self->headers : Py_None;
-    derived->cookie =
-        url ? PyObject_CallFunctionObjArgs(helper, self->cookies, url, given, own, NULL) : NULL;
-    Py_XDECREF(url);
+    derived->cookie = CookieMemo_header(&self->cookie_memo, &self->base, self->cookies,
+                                        HELPER_http_cookie_header, url, response);
     return derived->cookie ? 0 : -1;
 }
 
@@ -376,13 +387,16 @@ static int put_headers(HttpSession *self, const HttpCall *call, const Derived *d
     if (ret != 0)
         return ret;
     const char *type = body->is_json ? "application/json" : body->content_type;
-    if (type && !has_header(headers, "content-type", 12) &&
+    if (type && !Headers_has(headers, "content-type", 12) &&
         Headers_put(headers, "Content-Type", 12, type, strlen(type), false) != 0)
         return -1;
-    if (derived->cookie && derived->cookie != Py_None && !has_header(headers, "cookie", 6) &&
-        put_text(headers, "Cookie", derived->cookie) != 0)
+    if (derived->cookie && Headers_has(headers, "host", 4))
+        return NOT_OURS; /* requests looks for the cookies of that one */
+    if (derived->cookie && derived->cookie != Py_None && !Headers_has(headers, "cookie", 6) &&
+        Headers_put_value(headers, "Cookie", derived->cookie) != 0)
         return -1;
-    if (derived->authorization && put_text(headers, "Authorization", derived->authorization) != 0)
+    if (derived->authorization &&
+        Headers_put_value(headers, "Authorization", derived->authorization) != 0)
         return -1;
     if (!body->len && announces_none(parcel->method))
         return PUT_HEADER(headers, "Content-Length", "0");
@@ -399,9 +413,9 @@ static int submit(Session *session, Call *base, Response *response)
     Derived derived = {0};
     int ret = find_url(self, call, response, &parcel.url);
     if (ret == 0)
-        ret = find_body(self, base, &parcel.body);
+        ret = find_body(base, &parcel.body);
     if (ret == 0)
-        ret = derive(self, call, response, &derived);
+        ret = derive(self, call, &parcel.url, response, &derived);
     if (ret == 0)
         ret = Parcel_set_method(&parcel, session->state, base->method);
     if (ret == 0 && parcel.body.is_json)

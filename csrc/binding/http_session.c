@@ -218,6 +218,7 @@ static int HttpSession_traverse(HttpSession *self, visitproc visit, void *arg)
     OBJECTS(VISIT)
 #undef VISIT
     Py_VISIT(self->response_type);
+    Py_VISIT(self->cookie_memo.jar);
     return Session_traverse(&self->base, visit, arg);
 }
 
@@ -227,6 +228,7 @@ static int HttpSession_clear(HttpSession *self)
 #define CLEAR(member) Py_CLEAR(self->member);
     OBJECTS(CLEAR)
 #undef CLEAR
+    CookieMemo_clear(&self->cookie_memo);
     return Session_clear(&self->base);
 }
 

@@ -7,6 +7,7 @@
 #define OPF_BINDING_HTTP_SESSION_H
 
 #include "binding/call.h"
+#include "binding/cookie_memo.h"
 #include "binding/session.h"
 
 typedef struct HttpSession {
@@ -24,6 +25,7 @@ typedef struct HttpSession {
     PyObject *cert;
     PyObject *stream;
     PyObject *trust_env;
+    CookieMemo cookie_memo;
     /* connections under TLS: for these two, or NULL */
     PyObject *tls_verify;
     PyObject *tls_cert;
