@@ -22,6 +22,7 @@ _REPLACEMENTS: dict[str, list[tuple[type, type]]] = {
     "HttpSession": [
         (getattr(locust.clients, name), getattr(opscore_fast.clients, name))
         for name in opscore_fast.clients.__all__
+        if hasattr(locust.clients, name)  # older versions have fewer
     ],
     "FastHttpSession": [
         (getattr(_FAST, name), getattr(_OUR_FAST, name))

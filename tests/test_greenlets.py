@@ -465,3 +465,26 @@ def test_fork(app: Listener, tmp_path: Path) -> None:
     assert (said["new"], said["parent"]) == ("child", "parent")
     assert "GET /token/wrong" not in app.counts()["targets"]
     assert app.counts()["connections"] == 2
+
+
+def test_stream_closed_under_its_reader(hostile: Listen, environment: Environment) -> None:
+    """The greenlet that waits for more of it gets an error, and does not wait for ever."""
+    from opscore_fast import HttpUser
+
+    server = hostile(
+        [["request"], ["send", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1"], ["hold"]]
+    )
+    user = type("Tested", (HttpUser,), {"host": server.url})(environment)
+    response = user.client.get("/", stream=True)
+
+    def read() -> Exception | None:
+        try:
+            response.content  # noqa: B018
+        except Exception as error:
+            return error
+        return None
+
+    reader = gevent.spawn(read)
+    gevent.sleep(0.05)
+    response.close()
+    assert isinstance(reader.get(timeout=20), Exception)

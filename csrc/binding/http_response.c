@@ -229,6 +229,10 @@ static PyObject *Response_get_fields(Response *self, PyObject *Py_UNUSED(ignored
 static PyObject *Response_cancel(Response *self, PyObject *Py_UNUSED(ignored))
 {
     opf_exchange_cancel(self->exchange);
+    if (self->greenlet) { /* another one is reading: it would wait for ever */
+        Engine_on_done(self->exchange, self);
+        opf_engine_wake(Response_engine(self)->engine);
+    }
     Py_RETURN_NONE;
 }
 
