@@ -211,6 +211,8 @@ static int on_header_field(llhttp_t *llhttp, const char *at, size_t len)
     opf_message *message = h1->message;
     if (is_over(h1, len))
         return HPE_USER;
+    if (memchr(at, ' ', len)) /* some versions of llhttp take it for part of a name */
+        return fail(h1, OPF_FAIL_PROTOCOL, "space in a header name");
     if (h1->in_value || !(message->n_fields + message->n_trailers)) {
         if (opf_message_add_field(message, h1->headers_done) != 0)
             return no_memory(h1);
@@ -228,21 +230,29 @@ static int on_header_value(llhttp_t *llhttp, const char *at, size_t len)
     return opf_message_add_value(h1->message, at, len) == 0 ? 0 : no_memory(h1);
 }
 
+/* Takes a Content-Length out of llhttp, which would refuse the same one twice (RFC 9110, 8.6). */
+static int note_length(opf_h1 *h1, llhttp_t *llhttp)
+{
+    uint64_t length = llhttp->content_length;
+    llhttp->flags &= (uint16_t)~F_CONTENT_LENGTH;
+    llhttp->content_length = 0;
+    if (h1->headers_done) /* a trailer says nothing of the framing (RFC 9112, 6.5.1) */
+        return 0;
+    if (h1->has_length && h1->length != length)
+        return fail(h1, OPF_FAIL_PROTOCOL, "Content-Length fields that differ");
+    h1->has_length = true;
+    h1->length = length;
+    return 0;
+}
+
 /* A field without a value makes no span of it, and blanks behind a value belong to none (RFC
  * 9112, 5.1). */
 static int on_header_value_complete(llhttp_t *llhttp)
 {
     opf_h1 *h1 = llhttp->data;
-    opf_message *message = h1->message;
     h1->in_value = true;
-    opf_field *field = opf_message_field(message, message->n_fields + message->n_trailers - 1);
-    while (field->value_len) {
-        uint8_t last = message->head.data[field->value_at + field->value_len - 1];
-        if (last != ' ' && last != '\t')
-            break;
-        field->value_len--;
-    }
-    return 0;
+    opf_message_trim_value(h1->message);
+    return llhttp->flags & F_CONTENT_LENGTH ? note_length(h1, llhttp) : 0;
 }
 
 static bool is_interim(int status)
@@ -250,44 +260,141 @@ static bool is_interim(int status)
     return status >= 100 && status < 200;
 }
 
-/* Returns what llhttp wants: 0 go on with the body, 1 there is none for it to parse. */
+/* Whether the status line begins as it must: llhttp knows HTTP/0.9 too, and takes any number of
+ * digits. */
+static bool begins_right(const opf_lines *lines)
+{
+    if (lines->n_start < 12 || lines->start[5] == '0' || lines->start[8] != ' ' ||
+        lines->start[9] == '0')
+        return false;
+    for (int i = 9; i < 12; i++)
+        if (lines->start[i] < '0' || lines->start[i] > '9')
+            return false;
+    return lines->n_start == 12 || lines->start[12] == ' ';
+}
+
+/* Framing (RFC 9112, 6.3) */
+
+/* Takes in one coding of a Transfer-Encoding. Returns false for one that isn't known or stands in
+ * the wrong place. */
+static bool add_coding(const char *coding, size_t len, bool *chunked)
+{
+    if (!len)
+        return true;
+    if (len == 8 && strncasecmp(coding, "identity", 8) == 0) /* of RFC 2616: none at all */
+        return !*chunked;
+    *chunked = len == 7 && strncasecmp(coding, "chunked", 7) == 0;
+    return *chunked;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static bool add_codings(const char *list, size_t len, bool *chunked)
+{
+    const char *end = list + len;
+    while (list < end) {
+        const char *comma = memchr(list, ',', (size_t)(end - list)), *stop = comma ? comma : end;
+        const char *next = comma ? comma + 1 : end;
+        while (list < stop && is_blank(*list))
+            list++;
+        while (list < stop && is_blank(stop[-1]))
+            stop--;
+        if (!add_coding(list, (size_t)(stop - list), chunked))
+            return false;
+        list = next;
+    }
+    return true;
+}
+
+/* Reads the Transfer-Encoding fields. Nothing but chunked was offered, so that anything else is a
+ * body that nobody can read. */
+static bool read_codings(const opf_message *message, bool *chunked)
+{
+    for (uint32_t i = 0; i < message->n_fields; i++) {
+        const opf_field *field = opf_message_field(message, i);
+        const char *head = (const char *)message->head.data;
+        if (field->name_len == 17 &&
+            strncasecmp(head + field->name_at, "transfer-encoding", 17) == 0 &&
+            (!field->value_len || !add_codings(head + field->value_at, field->value_len, chunked)))
+            return false;
+    }
+    return true;
+}
+
+static int expect_body(opf_h1 *h1)
+{
+    opf_message *message = h1->message;
+    if (h1->part != OPF_H1_LENGTH)
+        return 0;
+    if (!h1->length) {
+        h1->part = OPF_H1_WHOLE;
+        return 0;
+    }
+    if (h1->length > h1->max_body && !message->streamed)
+        return fail(h1, OPF_FAIL_BODY_SIZE, NULL);
+    h1->body_left = (size_t)h1->length;
+    return opf_message_expect_body(message, h1->body_left) == 0 ? 0 : no_memory(h1);
+}
+
+/* Finds out what follows the headers. */
+static int find_framing(opf_h1 *h1, const llhttp_t *llhttp)
+{
+    const opf_message *message = h1->message;
+    bool chunked = false;
+    if (h1->head_request || message->status == 204 || message->status == 304) {
+        h1->part = OPF_H1_WHOLE;
+        return 0;
+    }
+    if ((llhttp->flags & F_TRANSFER_ENCODING) && !read_codings(message, &chunked))
+        return fail(h1, OPF_FAIL_PROTOCOL, "Transfer-Encoding that was not offered");
+    if (chunked && h1->has_length)
+        return fail(h1, OPF_FAIL_PROTOCOL, "Content-Length beside Transfer-Encoding: chunked");
+    h1->part = h1->has_length ? OPF_H1_LENGTH : chunked ? OPF_H1_CHUNKS : OPF_H1_UNTIL_CLOSE;
+    return 0;
+}
+
+/* RFC 9112, 9.3; with a Transfer-Encoding in HTTP/1.0 the framing is not to be trusted (6.1). */
+static bool can_keep_alive(const opf_h1 *h1, const llhttp_t *llhttp)
+{
+    if (h1->part == OPF_H1_UNTIL_CLOSE || (llhttp->flags & F_CONNECTION_CLOSE))
+        return false;
+    if (llhttp->http_minor)
+        return true;
+    return (llhttp->flags & (F_CONNECTION_KEEP_ALIVE | F_TRANSFER_ENCODING)) ==
+           F_CONNECTION_KEEP_ALIVE;
+}
+
+/* Returns what llhttp wants: -1 failed, 1 there is no body for it to parse, or a pause: trailers
+ * may follow. */
 static int on_headers_complete(llhttp_t *llhttp)
 {
     opf_h1 *h1 = llhttp->data;
     opf_message *message = h1->message;
+    h1->in_value = true; /* whatever comes next begins a field */
+    if (!begins_right(&h1->lines))
+        return fail(h1, OPF_FAIL_PROTOCOL, "malformed status line"), -1;
     message->status = llhttp->status_code;
     message->minor = llhttp->http_minor;
-    h1->in_value = true; /* whatever comes next begins a field */
     if (message->status == 101)
         return fail(h1, OPF_FAIL_PROTOCOL, "101 Switching Protocols was not asked for"), -1;
     if (is_interim(message->status))
         return 1;
+    if (find_framing(h1, llhttp) != 0) {
+        message->status = 0; /* nothing of it is to be believed */
+        return -1;
+    }
     h1->headers_done = true;
-    bool none = h1->head_request || message->status == 204 || message->status == 304;
-    if (none) /* as the return below does, but before the question: there is no body to be ended by
-                 a close */
-        llhttp->flags |= F_SKIPBODY;
-    h1->keep_alive = llhttp_should_keep_alive(llhttp) == 1;
+    h1->keep_alive = can_keep_alive(h1, llhttp);
     opf_message_index(message);
-    if (none)
+    if (expect_body(h1) != 0)
+        return -1;
+    if (h1->part != OPF_H1_CHUNKS)
         return 1;
-    if (!(llhttp->flags & F_CONTENT_LENGTH) || (llhttp->flags & (F_CHUNKED | F_TRANSFER_ENCODING)))
-        return 0;
-    if (llhttp->content_length > h1->max_body && !message->streamed)
-        return fail(h1, OPF_FAIL_BODY_SIZE, NULL), -1;
-    if (!llhttp->content_length)
-        return 1;
-    h1->body_left = (size_t)llhttp->content_length;
-    return opf_message_expect_body(message, h1->body_left) == 0 ? 1 : (no_memory(h1), -1);
-}
-
-static int on_body(llhttp_t *llhttp, const char *at, size_t len)
-{
-    opf_h1 *h1 = llhttp->data;
-    opf_message *message = h1->message;
-    if (!message->streamed && len > h1->max_body - message->body.len)
-        return fail(h1, OPF_FAIL_BODY_SIZE, NULL);
-    return opf_buf_append(&message->body, at, len) == 0 ? 0 : no_memory(h1);
+    llhttp->flags |= F_CHUNKED; /* it sees fewer forms of it than there are */
+    return HPE_PAUSED;
 }
 
 static int on_message_complete(llhttp_t *llhttp)
@@ -295,11 +402,9 @@ static int on_message_complete(llhttp_t *llhttp)
     opf_h1 *h1 = llhttp->data;
     if (is_interim(h1->message->status)) {
         opf_message_forget_head(h1->message);
-        llhttp->content_length = 0; /* llhttp would append the final response's digits to it */
-        return 0;
+        h1->has_length = false;
     }
-    h1->whole = true;
-    return HPE_PAUSED; /* what follows is not ours to parse */
+    return 0;
 }
 
 static const llhttp_settings_t settings = {
@@ -308,7 +413,6 @@ static const llhttp_settings_t settings = {
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
-    .on_body = on_body,
     .on_message_complete = on_message_complete,
 };
 
@@ -320,10 +424,14 @@ void opf_h1_begin(opf_h1 *h1, opf_message *message, bool head_request, size_t ma
                    .max_headers = max_headers,
                    .max_body = max_body,
                    .in_value = true};
+    opf_lines_init(&h1->lines, false);
     /* llhttp asks for settings that may be written, and never writes them */
     llhttp_init(&h1->llhttp, HTTP_RESPONSE, (llhttp_settings_t *)(uintptr_t)&settings);
     /* an interim response that says "close" does not end the connection before the final one */
     llhttp_set_lenient_keep_alive(&h1->llhttp, 1);
+    /* find_framing judges these */
+    llhttp_set_lenient_chunked_length(&h1->llhttp, 1);
+    llhttp_set_lenient_transfer_encoding(&h1->llhttp, 1);
     h1->llhttp.data = h1;
 }
 
@@ -331,11 +439,60 @@ static opf_h1_state state_of(const opf_h1 *h1)
 {
     if (h1->failure != OPF_FAIL_NONE)
         return OPF_H1_FAILED;
-    return h1->whole && !h1->body_left ? OPF_H1_DONE : OPF_H1_MORE;
+    return h1->part == OPF_H1_WHOLE ? OPF_H1_DONE : OPF_H1_MORE;
 }
 
-/* Takes body bytes of a Content-Length; returns how many there were. */
-static size_t take_body(opf_h1 *h1, const uint8_t *data, size_t len)
+/* Endless headers, interim responses, chunk extensions and trailers: each is bounded by what a
+ * limit allows. */
+static void check_limits(opf_h1 *h1)
+{
+    if (!h1->headers_done && h1->head_bytes > h1->max_headers)
+        fail(h1, OPF_FAIL_HEADERS_SIZE, NULL);
+    if (!h1->message->streamed && h1->body_bytes / 8 > h1->max_body + h1->max_headers)
+        fail(h1, OPF_FAIL_BODY_SIZE, NULL);
+}
+
+/* Has llhttp parse what lines gives. */
+static int give(void *arg, const char *data, size_t len)
+{
+    opf_h1 *h1 = arg;
+    if (h1->lines.folding) /* blanks before a continuation belong to the fold */
+        opf_message_trim_value(h1->message);
+    llhttp_errno_t code = llhttp_execute(&h1->llhttp, data, len);
+    if (code == HPE_PAUSED)
+        llhttp_resume(&h1->llhttp);
+    else if (code != HPE_OK)
+        fail(h1, OPF_FAIL_PROTOCOL, llhttp_get_error_reason(&h1->llhttp));
+    return h1->failure == OPF_FAIL_NONE ? 0 : -1;
+}
+
+/* Takes a head or trailers. Each of these returns how many bytes it took. */
+static size_t take_lines(opf_h1 *h1, const uint8_t *data, size_t len)
+{
+    bool trailers = h1->part == OPF_H1_TRAILERS;
+    size_t used;
+    opf_lines_state state = opf_lines_feed(&h1->lines, (const char *)data, len, &used, give, h1);
+    *(trailers ? &h1->body_bytes : &h1->head_bytes) += used;
+    if (state == OPF_LINES_BARE_CR)
+        fail(h1, OPF_FAIL_PROTOCOL, "CR without LF");
+    else if (state == OPF_LINES_END && trailers)
+        h1->part = OPF_H1_WHOLE;
+    else if (state == OPF_LINES_END)
+        opf_lines_init(&h1->lines, h1->headers_done);
+    check_limits(h1);
+    return used;
+}
+
+/* So many bytes of a Content-Length have come. */
+static void count_length(opf_h1 *h1, size_t len)
+{
+    h1->body_left -= len;
+    h1->body_bytes += len;
+    if (!h1->body_left)
+        h1->part = OPF_H1_WHOLE;
+}
+
+static size_t take_length(opf_h1 *h1, const uint8_t *data, size_t len)
 {
     opf_message *message = h1->message;
     if (len > h1->body_left)
@@ -346,64 +503,73 @@ static size_t take_body(opf_h1 *h1, const uint8_t *data, size_t len)
     } else if (opf_buf_append(&message->body, data, len) != 0) {
         no_memory(h1);
     }
-    h1->body_left -= len;
-    h1->body_bytes += len;
+    count_length(h1, len);
     return len;
 }
 
-/* Runs llhttp over the bytes; returns how many it took. */
-static size_t parse(opf_h1 *h1, const uint8_t *data, size_t len)
+static void add_body(opf_h1 *h1, const uint8_t *data, size_t len)
 {
-    llhttp_errno_t code = llhttp_execute(&h1->llhttp, (const char *)data, len);
-    if (code == HPE_OK)
-        return len;
-    const char *stop = llhttp_get_error_pos(&h1->llhttp);
-    size_t took = stop ? (size_t)(stop - (const char *)data) : len;
-    if (code == HPE_PAUSED && h1->whole)
-        return took;
-    fail(h1, OPF_FAIL_PROTOCOL, llhttp_get_error_reason(&h1->llhttp));
-    return took;
+    opf_message *message = h1->message;
+    if (!message->streamed && len > h1->max_body - message->body.len)
+        fail(h1, OPF_FAIL_BODY_SIZE, NULL);
+    else if (opf_buf_append(&message->body, data, len) != 0)
+        no_memory(h1);
 }
 
-/* Endless headers, interim responses, chunk extensions and trailers: each is bounded by what a
- * limit allows. */
-static void check_limits(opf_h1 *h1, size_t took, bool in_head)
+static size_t take_chunks(opf_h1 *h1, const uint8_t *data, size_t len)
 {
-    if (in_head)
-        h1->head_bytes += took;
-    else
-        h1->body_bytes += took;
-    if (!h1->headers_done && h1->head_bytes > h1->max_headers)
-        fail(h1, OPF_FAIL_HEADERS_SIZE, NULL);
-    if (!h1->message->streamed && h1->body_bytes / 8 > h1->max_body + h1->max_headers)
-        fail(h1, OPF_FAIL_BODY_SIZE, NULL);
+    const uint8_t *piece;
+    size_t piece_len, used;
+    opf_chunks_state state = opf_chunks_feed(&h1->chunks, data, len, &used, &piece, &piece_len);
+    h1->body_bytes += used;
+    if (piece_len)
+        add_body(h1, piece, piece_len);
+    if (state == OPF_CHUNKS_BAD) {
+        fail(h1, OPF_FAIL_PROTOCOL, h1->chunks.why);
+    } else if (state == OPF_CHUNKS_LAST) {
+        h1->part = OPF_H1_TRAILERS;
+        give(h1, "0\r\n", 3); /* all that llhttp sees of the chunks */
+    }
+    check_limits(h1);
+    return used;
+}
+
+static size_t take_until_close(opf_h1 *h1, const uint8_t *data, size_t len)
+{
+    h1->body_bytes += len;
+    add_body(h1, data, len);
+    return len;
+}
+
+static size_t take(opf_h1 *h1, const uint8_t *data, size_t len)
+{
+    switch (h1->part) {
+    case OPF_H1_LENGTH:
+        return take_length(h1, data, len);
+    case OPF_H1_CHUNKS:
+        return take_chunks(h1, data, len);
+    case OPF_H1_UNTIL_CLOSE:
+        return take_until_close(h1, data, len);
+    default:
+        return take_lines(h1, data, len);
+    }
 }
 
 opf_h1_state opf_h1_feed(opf_h1 *h1, const uint8_t *data, size_t len, size_t *used)
 {
     size_t at = 0;
-    if (!h1->whole) {
-        bool in_head = !h1->headers_done;
-        at = parse(h1, data, len);
-        check_limits(h1, at, in_head);
-    }
-    if (h1->failure == OPF_FAIL_NONE && h1->body_left)
-        at += take_body(h1, data + at, len - at);
+    while (at < len && state_of(h1) == OPF_H1_MORE)
+        at += take(h1, data + at, len - at);
     *used = at;
     return state_of(h1);
 }
 
 opf_h1_state opf_h1_eof(opf_h1 *h1)
 {
-    if (h1->whole && !h1->body_left)
-        return OPF_H1_DONE;
-    if (!h1->body_left && llhttp_finish(&h1->llhttp) != HPE_OK && h1->whole &&
-        h1->failure == OPF_FAIL_NONE) {
-        h1->keep_alive = false;
-        return OPF_H1_DONE; /* a body that the end of the connection ends */
-    }
-    if (h1->whole && !h1->body_left)
-        return OPF_H1_DONE;
+    if (h1->part == OPF_H1_UNTIL_CLOSE)
+        h1->part = OPF_H1_WHOLE;
+    if (h1->part == OPF_H1_WHOLE)
+        return state_of(h1);
     if (!h1->head_bytes)
         fail(h1, OPF_FAIL_CLOSED, NULL);
     else
@@ -424,7 +590,6 @@ bool opf_h1_wants(const opf_h1 *h1, uint8_t **data, size_t *size)
 opf_h1_state opf_h1_direct(opf_h1 *h1, size_t received)
 {
     h1->message->object_len += received;
-    h1->body_left -= received;
-    h1->body_bytes += received;
+    count_length(h1, received);
     return state_of(h1);
 }

@@ -1,4 +1,5 @@
-/* HTTP/1.1 (RFC 9112): requests written, responses parsed (by llhttp, which only h1.c knows).
+/* HTTP/1.1 (RFC 9112): requests written, responses parsed (heads and trailers by llhttp, which only
+ * h1.c knows).
  *
  * A parser is a member of its connection and fills in one message after the other. One thread.
  */
@@ -10,6 +11,8 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "http/chunks.h"
+#include "http/lines.h"
 #include "http/message.h"
 #include "opf.h"
 
@@ -26,20 +29,34 @@ typedef enum opf_h1_state {
     OPF_H1_FAILED /* failure and detail say why */
 } opf_h1_state;
 
+/* The part of a response that is due. */
+typedef enum opf_h1_part {
+    OPF_H1_HEAD,
+    OPF_H1_LENGTH, /* a body of known length */
+    OPF_H1_CHUNKS,
+    OPF_H1_TRAILERS,
+    OPF_H1_UNTIL_CLOSE, /* a body that the end of the connection ends */
+    OPF_H1_WHOLE        /* nothing */
+} opf_h1_part;
+
 typedef struct opf_h1 {
     llhttp_t llhttp;
+    opf_lines lines;
+    opf_chunks chunks;
+    opf_h1_part part;
     opf_message *message; /* NULL between messages */
     size_t max_headers;
     size_t max_body;
     size_t head_bytes; /* of status lines, headers and trailers so far, interim ones included */
     size_t body_bytes; /* of the body as sent, its framing included */
-    size_t body_left;  /* of a Content-Length: those bytes don't pass through llhttp */
+    uint64_t length;   /* the Content-Length, if there is one */
+    size_t body_left;  /* of it */
     opf_failure failure;
     const char *detail; /* constant text */
     bool head_request;
     bool headers_done; /* those of the final response */
     bool in_value;     /* the last field has its value, or part of it */
-    bool whole;
+    bool has_length;
     bool keep_alive;
 } opf_h1;
 

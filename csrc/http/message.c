@@ -107,6 +107,20 @@ int opf_message_add_value(opf_message *message, const char *data, size_t len)
     return 0;
 }
 
+void opf_message_trim_value(opf_message *message)
+{
+    if (!(message->n_fields + message->n_trailers))
+        return;
+    opf_field *field = last_field(message);
+    while (field->value_len) {
+        uint8_t last = message->head.data[field->value_at + field->value_len - 1];
+        if (last != ' ' && last != '\t')
+            break;
+        field->value_len--;
+        message->head.len--; /* more of the value may come */
+    }
+}
+
 void opf_message_index(opf_message *message)
 {
     const char *head = (const char *)message->head.data;

@@ -63,6 +63,9 @@ int opf_message_add_field(opf_message *message, bool trailer);
 int opf_message_add_name(opf_message *message, const char *data, size_t len);
 int opf_message_add_value(opf_message *message, const char *data, size_t len);
 
+/* Drops the blanks behind the value of the last field, if there is one. */
+void opf_message_trim_value(opf_message *message);
+
 /* Looks through the fields, once they are there, for those that the engine itself needs. */
 void opf_message_index(opf_message *message);
 

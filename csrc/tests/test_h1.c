@@ -395,6 +395,197 @@ TEST(no_http)
                  OPF_FAIL_PROTOCOL);
 }
 
+TEST(lines_that_end_in_lf_alone)
+{
+    check_all(&(wanted){.text = "HTTP/1.1 200 OK\nA: b\nEmpty:\nContent-Length: 5\n\nhello",
+                        .status = 200,
+                        .body = "hello",
+                        .fields = "A=b;Empty=;Content-Length=5;",
+                        .keep_alive = true});
+    check_all(&(wanted){.text = "HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\r\nA: b\n"
+                                "Transfer-Encoding: chunked\n\r\n1\r\nx\r\n0\r\nT: u\n\n",
+                        .status = 200,
+                        .body = "x",
+                        .fields = "A=b;Transfer-Encoding=chunked;T=u;",
+                        .keep_alive = true});
+}
+
+TEST(empty_lines_before_the_status_line)
+{
+    check_all(&(wanted){.text = "\r\n\n\r\n" OK LENGTH(2) "ok",
+                        .status = 200,
+                        .body = "ok",
+                        .fields = "Content-Length=2;",
+                        .keep_alive = true});
+}
+
+TEST(continued_lines)
+{
+    check_all(&(wanted){.text = OK
+                        "A: b\r\n c\r\nB: \t\r\n\t d \t\r\n  e \r\n \r\nC:\n x\r\n" LENGTH(2) "ok",
+                        .status = 200,
+                        .body = "ok",
+                        .fields = "A=b c;B=d e;C=x;Content-Length=2;",
+                        .keep_alive = true});
+    check_all(&(wanted){.text = OK
+                        "Transfer-Encoding:\r\n chunked\r\n\r\n1\r\nx\r\n0\r\nT: u\r\n v\r\n\r\n",
+                        .status = 200,
+                        .body = "x",
+                        .fields = "Transfer-Encoding=chunked;T=u v;",
+                        .keep_alive = true});
+    check_failed("HTTP/1.1 200 OK\r\n A: b\r\n\r\n", OPF_FAIL_PROTOCOL);
+    check_failed(OK "A\r\n : b\r\n\r\n", OPF_FAIL_PROTOCOL);
+    check_failed(OK "Content-Length: 1\r\n 1\r\n\r\nhello world", OPF_FAIL_PROTOCOL);
+}
+
+/* Some take a CR for the end of a line, or of the head: what follows is what somebody else made
+ * them send. */
+TEST(cr_without_lf)
+{
+    check_failed("HTTP/1.1 200 O\rK\r\n\r\n", OPF_FAIL_PROTOCOL);
+    check_failed(OK "A: \rb\r\n\r\n", OPF_FAIL_PROTOCOL);
+    check_failed(OK "A: b\rContent-Length: 5\r\n\r\nhello", OPF_FAIL_PROTOCOL);
+    check_failed(OK "A: b\r\r\n\r\n", OPF_FAIL_PROTOCOL);
+    check_failed(OK "\rA: b\r\n\r\n", OPF_FAIL_PROTOCOL);
+    check_failed(OK "A: b\r\n\r\r\n", OPF_FAIL_PROTOCOL);
+    check_failed("\r" OK "\r\n", OPF_FAIL_PROTOCOL);
+    check_failed(OK CHUNKED "0\r\n\rx", OPF_FAIL_PROTOCOL);
+}
+
+TEST(spaces_in_names)
+{
+    check_failed(OK "A : b\r\n\r\n", OPF_FAIL_PROTOCOL);
+    check_failed(OK "A B: c\r\n\r\n", OPF_FAIL_PROTOCOL);
+    check_failed(OK "Content-Length : 5\r\n\r\nhello", OPF_FAIL_PROTOCOL);
+    check_failed(OK CHUNKED "0\r\nA : b\r\n\r\n", OPF_FAIL_PROTOCOL);
+}
+
+TEST(malformed_status_lines)
+{
+    static const char *const lines[] = {
+        "HTTP/0.9 200 OK", "HTTP/1.1 20 OK",   "HTTP/1.1 2",       "HTTP/1.1 0200 OK",
+        "HTTP/1.1 099 OK", "HTTP/1.1 2 00",    "HTTP/1.1  200 OK", "HTTP/1.1 2000 OK",
+        "HTTP/1.1 200OK",  "http/1.1 200 OK",  "HTTP/1.2 200 OK",  "ICY 200 OK",
+        "HTTP/1.1",        " HTTP/1.1 200 OK", "HTTP/1.1 +20 OK",  "HTTP/1.10 200 OK",
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        char text[100];
+        snprintf(text, sizeof(text), "%s\r\n\r\n", lines[i]);
+        check_failed(text, OPF_FAIL_PROTOCOL);
+    }
+    check_all(&(wanted){.text = "HTTP/1.1 200\r\n" LENGTH(0),
+                        .status = 200,
+                        .body = "",
+                        .fields = "Content-Length=0;",
+                        .keep_alive = true});
+}
+
+TEST(content_length_twice)
+{
+    check_all(&(wanted){.text = OK "Content-Length: 2\r\nA: b\r\nContent-Length: 02\r\n\r\nok",
+                        .status = 200,
+                        .body = "ok",
+                        .fields = "Content-Length=2;A=b;Content-Length=02;",
+                        .keep_alive = true});
+    /* each response has its own */
+    check_all(&(wanted){.text = "HTTP/1.1 103 X\r\nContent-Length: 3\r\n\r\n" OK LENGTH(2) "ok",
+                        .status = 200,
+                        .body = "ok",
+                        .fields = "Content-Length=2;",
+                        .keep_alive = true});
+    /* and a trailer is none */
+    check_all(&(wanted){.text = OK CHUNKED "0\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
+                        .status = 200,
+                        .body = "",
+                        .fields = "Transfer-Encoding=chunked;Content-Length=3;Content-Length=4;",
+                        .keep_alive = true});
+}
+
+TEST(transfer_codings)
+{
+    static const char *const chunked[] = {
+        "chunked",
+        "Chunked\t",
+        "\t chunked ,",
+        ",chunked",
+        "identity, chunked",
+        "chunked, chunked",
+        "chunked\r\nTransfer-Encoding: chunked",
+    };
+    static const char *const refused[] = {
+        "gzip",
+        "gzip, chunked",
+        "chunked, gzip",
+        "chunked, identity",
+        "chunkedx",
+        "\"chunked\"",
+        "chunked;q=1",
+        "chun ked",
+        "x",
+        "chunked\r\nTransfer-Encoding: identity",
+        "\r\nTransfer-Encoding: chunked",
+    };
+    char text[200];
+    for (size_t i = 0; i < sizeof(chunked) / sizeof(chunked[0]); i++) {
+        outcome o;
+        snprintf(text, sizeof(text), OK "Transfer-Encoding: %s\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+                 chunked[i]);
+        begin(&o, &(wanted){.text = text}, NULL);
+        feed(&o, text, strlen(text));
+        CHECK_EQ_INT(o.state, OPF_H1_DONE);
+        CHECK_EQ_INT(o.message.body.len, 1);
+        CHECK(o.h1.keep_alive);
+        outcome_fini(&o);
+    }
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        snprintf(text, sizeof(text), OK "Transfer-Encoding: %s\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+                 refused[i]);
+        check_failed(text, OPF_FAIL_PROTOCOL);
+    }
+    check_all(&(wanted){.text = OK "Transfer-Encoding: identity\r\n" LENGTH(2) "ok",
+                        .status = 200,
+                        .body = "ok",
+                        .fields = "Transfer-Encoding=identity;Content-Length=2;",
+                        .keep_alive = true});
+}
+
+TEST(chunk_forms)
+{
+    check_all(&(wanted){.text = OK CHUNKED "5  \r\nhello\r\n0005 ; a = \"b\\\"c\"\r\nhello\r\n"
+                                           "00000000000000000001;;\r\nx\r\n0\t;a\r\n\r\n",
+                        .status = 200,
+                        .body = "hellohellox",
+                        .fields = "Transfer-Encoding=chunked;",
+                        .keep_alive = true});
+    static const char *const refused[] = {
+        "1\r\nx  0\r\n\r\n",    "1\r\nx\n0\r\n\r\n",        "1\r\nx\r0\r\n\r\n",
+        "1\nx\r\n0\r\n\r\n",    "1\rx\r\n0\r\n\r\n",        "1 1\r\nx\r\n0\r\n\r\n",
+        "+1\r\nx\r\n0\r\n\r\n", " 1\r\nx\r\n0\r\n\r\n",     "0x1\r\nx\r\n0\r\n\r\n",
+        "\r\n1\r\nx\r\n0\r\n",  "1;a\rb\r\nx\r\n0\r\n\r\n", "1;a\nb\r\nx\r\n0\r\n\r\n",
+        "1g\r\nx\r\n0\r\n\r\n", ";a\r\nx\r\n0\r\n\r\n",     "10000000000000001\r\nx\r\n",
+        "1\r\nxx\r\n0\r\n\r\n", "1\r\n\r\n0\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        char text[100];
+        snprintf(text, sizeof(text), OK CHUNKED "%s", refused[i]);
+        check_failed(text, OPF_FAIL_PROTOCOL);
+    }
+}
+
+TEST(connections_that_do_not_last)
+{
+    check_all(
+        &(wanted){.text = "HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\n" LENGTH(2) "ok",
+                  .status = 200,
+                  .body = "ok",
+                  .fields = "Connection=keep-alive, close;Content-Length=2;"});
+    check_all(&(wanted){.text = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" CHUNKED
+                                "2\r\nok\r\n0\r\n\r\n",
+                        .status = 200,
+                        .body = "ok",
+                        .fields = "Connection=keep-alive;Transfer-Encoding=chunked;"});
+}
+
 TEST(limit_on_bodies)
 {
     check_failed(OK LENGTH(100001), OPF_FAIL_BODY_SIZE);
