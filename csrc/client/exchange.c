@@ -147,13 +147,17 @@ opf_failure opf_exchange_decode(opf_exchange *exchange, size_t max_body, const c
     const uint8_t *body = opf_message_body(message, &len);
     if (message->coding == OPF_NO_FIELD || !len)
         return OPF_FAIL_NONE;
-    const opf_field *field = opf_message_field(message, message->coding);
-    opf_buf decoded;
+    const char *coding;
+    size_t coding_len;
+    opf_buf codings, decoded;
+    opf_buf_init(&codings);
     opf_buf_init(&decoded);
-    int ret = opf_decode((const char *)message->head.data + field->value_at, field->value_len, body,
-                         len, max_body, &decoded, detail);
+    int ret = opf_message_coding(message, &codings, &coding, &coding_len);
+    if (ret == 0)
+        ret = opf_decode(coding, coding_len, body, len, max_body, &decoded, detail);
     if (ret == 0)
         opf_message_replace_body(message, &decoded);
+    opf_buf_fini(&codings);
     opf_buf_fini(&decoded);
     if (ret >= 0)
         return OPF_FAIL_NONE;

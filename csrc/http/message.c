@@ -56,6 +56,7 @@ void opf_message_forget_head(opf_message *message)
     message->minor = 0;
     message->has_set_cookie = false;
     message->coding = OPF_NO_FIELD;
+    message->n_codings = 0;
     message->n_fields = 0;
     message->n_trailers = 0;
     message->reason_len = 0;
@@ -121,6 +122,12 @@ void opf_message_trim_value(opf_message *message)
     }
 }
 
+static bool is_coding(const opf_message *message, const opf_field *field)
+{
+    const char *name = (const char *)message->head.data + field->name_at;
+    return field->name_len == 16 && strncasecmp(name, "content-encoding", 16) == 0;
+}
+
 void opf_message_index(opf_message *message)
 {
     const char *head = (const char *)message->head.data;
@@ -128,10 +135,29 @@ void opf_message_index(opf_message *message)
         const opf_field *field = opf_message_field(message, i);
         if (field->name_len == 10 && strncasecmp(head + field->name_at, "set-cookie", 10) == 0)
             message->has_set_cookie = true;
-        else if (field->name_len == 16 &&
-                 strncasecmp(head + field->name_at, "content-encoding", 16) == 0)
+        else if (is_coding(message, field) && !message->n_codings++)
             message->coding = i;
     }
+}
+
+int opf_message_coding(const opf_message *message, opf_buf *room, const char **value, size_t *len)
+{
+    const char *head = (const char *)message->head.data;
+    const opf_field *field = opf_message_field(message, message->coding);
+    *value = head + field->value_at;
+    *len = field->value_len;
+    if (message->n_codings == 1)
+        return 0;
+    for (uint32_t i = message->coding; i < message->n_fields; i++) {
+        field = opf_message_field(message, i);
+        if (is_coding(message, field) &&
+            (opf_buf_append(room, head + field->value_at, field->value_len) != 0 ||
+             opf_buf_append(room, ",", 1) != 0))
+            return OPF_ENOMEM;
+    }
+    *value = (const char *)room->data;
+    *len = room->len;
+    return 0;
 }
 
 int opf_message_expect_body(opf_message *message, size_t size)

@@ -19,9 +19,10 @@ typedef struct opf_message {
     int status;
     int minor;
     bool has_set_cookie;
-    bool streamed;   /* the body is taken away while it comes: of no known length here, and not
-                        limited */
-    uint32_t coding; /* index of the Content-Encoding field, or OPF_NO_FIELD */
+    bool streamed;      /* the body is taken away while it comes: of no known length here, and not
+                           limited */
+    uint32_t coding;    /* index of the first Content-Encoding field, or OPF_NO_FIELD */
+    uint32_t n_codings; /* such fields */
     uint32_t n_fields;
     uint32_t n_trailers;
     uint32_t reason_len; /* of the reason phrase, which is what head begins with */
@@ -68,6 +69,10 @@ void opf_message_trim_value(opf_message *message);
 
 /* Looks through the fields, once they are there, for those that the engine itself needs. */
 void opf_message_index(opf_message *message);
+
+/* The Content-Encoding, of a message that has one: *value with *len bytes. Several fields are one
+ * list (RFC 9110, 5.3), which is put together in room. Returns 0 or OPF_ENOMEM. */
+int opf_message_coding(const opf_message *message, opf_buf *room, const char **value, size_t *len);
 
 /* Makes room for a body of exactly size bytes. Returns 0 or OPF_ENOMEM. */
 int opf_message_expect_body(opf_message *message, size_t size);

@@ -586,6 +586,32 @@ TEST(connections_that_do_not_last)
                         .fields = "Connection=keep-alive;Transfer-Encoding=chunked;"});
 }
 
+static void check_coding(const char *lines, const char *wanted_coding)
+{
+    char text[200];
+    outcome o;
+    opf_buf room;
+    opf_buf_init(&room);
+    snprintf(text, sizeof(text), OK "%s" LENGTH(0), lines);
+    begin(&o, &(wanted){.text = text}, NULL);
+    feed(&o, text, strlen(text));
+    CHECK_EQ_INT(o.state, OPF_H1_DONE);
+    CHECK(o.message.coding != OPF_NO_FIELD);
+    const char *coding;
+    size_t len;
+    CHECK_EQ_INT(opf_message_coding(&o.message, &room, &coding, &len), 0);
+    CHECK_BYTES(coding, len, wanted_coding);
+    opf_buf_fini(&room);
+    outcome_fini(&o);
+}
+
+TEST(content_codings_are_one_list)
+{
+    check_coding("Content-Encoding: gzip\r\n", "gzip");
+    check_coding("A: b\r\nContent-Encoding: deflate\r\nC: d\r\ncontent-encoding: br, gzip\r\n",
+                 "deflate,br, gzip,");
+}
+
 TEST(limit_on_bodies)
 {
     check_failed(OK LENGTH(100001), OPF_FAIL_BODY_SIZE);
