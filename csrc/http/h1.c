@@ -359,7 +359,7 @@ static int find_framing(opf_h1 *h1, const llhttp_t *llhttp)
 /* RFC 9112, 9.3; with a Transfer-Encoding in HTTP/1.0 the framing is not to be trusted (6.1). */
 static bool can_keep_alive(const opf_h1 *h1, const llhttp_t *llhttp)
 {
-    if (h1->part == OPF_H1_UNTIL_CLOSE || (llhttp->flags & F_CONNECTION_CLOSE))
+    if (h1->part == OPF_H1_UNTIL_CLOSE || h1->closes || (llhttp->flags & F_CONNECTION_CLOSE))
         return false;
     if (llhttp->http_minor)
         return true;
@@ -380,8 +380,10 @@ static int on_headers_complete(llhttp_t *llhttp)
     message->minor = llhttp->http_minor;
     if (message->status == 101)
         return fail(h1, OPF_FAIL_PROTOCOL, "101 Switching Protocols was not asked for"), -1;
-    if (is_interim(message->status))
+    if (is_interim(message->status)) {
+        h1->closes |= (llhttp->flags & F_CONNECTION_CLOSE) != 0;
         return 1;
+    }
     if (find_framing(h1, llhttp) != 0) {
         message->status = 0; /* nothing of it is to be believed */
         return -1;

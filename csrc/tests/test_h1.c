@@ -281,7 +281,7 @@ TEST(head)
 TEST(interim_responses)
 {
     check_all(&(wanted){.text = "HTTP/1.1 100 Continue\r\n\r\n"
-                                "HTTP/1.1 103 Early Hints\r\nLink: x\r\nConnection: close\r\n"
+                                "HTTP/1.1 103 Early Hints\r\nLink: x\r\n"
                                 "Content-Length: 3\r\n\r\n" OK "A: b\r\n" LENGTH(2) "ok",
                         .status = 200,
                         .body = "ok",
@@ -574,6 +574,11 @@ TEST(chunk_forms)
 
 TEST(connections_that_do_not_last)
 {
+    check_all(&(wanted){.text = "HTTP/1.1 103 Early Hints\r\nConnection: close\r\n\r\n"
+                                "HTTP/1.1 103 Early Hints\r\n\r\n" OK LENGTH(2) "ok",
+                        .status = 200,
+                        .body = "ok",
+                        .fields = "Content-Length=2;"});
     check_all(
         &(wanted){.text = "HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\n" LENGTH(2) "ok",
                   .status = 200,
