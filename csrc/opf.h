@@ -146,6 +146,9 @@ typedef struct opf_pool_options {
 opf_pool *opf_pool_new(opf_engine *engine, const opf_pool_options *options, int *error,
                        char *error_text, size_t error_size);
 
+/* The options in force: defaults stand where 0 was given. They belong to the pool. */
+const opf_pool_options *opf_pool_get_options(const opf_pool *pool);
+
 /* Closes the idle connections; those in use are closed when their exchange ends. The pool goes on.
  */
 void opf_pool_close_idle(opf_pool *pool);

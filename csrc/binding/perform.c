@@ -94,7 +94,7 @@ bool Response_is_lost(const Response *response)
 PyObject *Session_failure_of(Session *self, Response *response)
 {
     const opf_result *r = opf_exchange_result(response->exchange);
-    const opf_pool_options *options = &response->pool->options;
+    const opf_pool_options *options = opf_pool_get_options(response->pool->pool);
     PyObject *helper = state_helper(self->state, HELPER_failure);
     PyObject *url = helper ? Response_get_url(response) : NULL;
     PyObject *error = NULL;

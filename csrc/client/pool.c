@@ -76,6 +76,11 @@ static void close_all(opf_list *conns)
         opf_conn_free(OPF_CONTAINER(conns->next, opf_conn, link), true);
 }
 
+const opf_pool_options *opf_pool_get_options(const opf_pool *pool)
+{
+    return &pool->options;
+}
+
 void opf_pool_close_idle(opf_pool *pool)
 {
     for (opf_node *n = pool->origins.next; n != &pool->origins; n = n->next)
