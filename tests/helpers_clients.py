@@ -62,7 +62,7 @@ class EngineClient:
         return Refusal(isinstance(error, TimeoutError), f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
-        self.session.close_idle_connections()
+        self.session.client.clientpool.close()
 
 
 class CurlClient:

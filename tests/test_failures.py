@@ -114,11 +114,11 @@ def silent(name: str, where: str, *texts: str, status: int = 0) -> Failure:
 
 def too_large(name: str, script: Script, what: str, status: int = 0, **limits: int) -> Failure:
     phase = "body" if status else "wait"
+    headers = limits.get("max_response_headers", 64 << 10)
+    body = limits.get("max_response_body", 1 << 30)
     text = {
-        "HeadersTooLarge": "response headers from {at} exceed %d bytes"
-        % limits.get("max_response_headers", 64 << 10),
-        "BodyTooLarge": "response body from {at} exceeds %d bytes"
-        % limits.get("max_response_body", 1 << 30),
+        "HeadersTooLarge": f"response headers from {{at}} exceed {headers} bytes",
+        "BodyTooLarge": f"response body from {{at}} exceeds {body} bytes",
     }[what]
     return Failure(name, script, what, Exception, text, phase, status, attributes=dict(limits))
 
