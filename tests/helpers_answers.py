@@ -68,7 +68,7 @@ def label(data: bytes) -> str:
 
 
 def lengths() -> Iterator[Case]:
-    for value in (b"5", b"05", b"0000000000000000000000005", b"  5", b"\t5", b"5 ", b"5\t"):
+    for value in (b"5", b"05", b"0000000000000000000000005", b"  5", b"\t5", b"5 "):
         yield Case(f"length/{label(value)}", (head(b"Content-Length:" + value) + BODY,))
     wrong = (
         *(b"", b"+5", b"-5", b"-0", b"0x5", b"5.0", b"5e0", b"5;", b"5;a=b", b"five", b'"5"'),

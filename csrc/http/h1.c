@@ -250,8 +250,11 @@ static int note_length(opf_h1 *h1, llhttp_t *llhttp)
 static int on_header_value_complete(llhttp_t *llhttp)
 {
     opf_h1 *h1 = llhttp->data;
+    opf_message *message = h1->message;
     h1->in_value = true;
-    opf_message_trim_value(h1->message);
+    if (!opf_message_field(message, message->n_fields + message->n_trailers - 1)->name_len)
+        return fail(h1, OPF_FAIL_PROTOCOL, "header without a name");
+    opf_message_trim_value(message);
     return llhttp->flags & F_CONTENT_LENGTH ? note_length(h1, llhttp) : 0;
 }
 
@@ -260,12 +263,12 @@ static bool is_interim(int status)
     return status >= 100 && status < 200;
 }
 
-/* Whether the status line begins as it must: llhttp knows HTTP/0.9 too, and takes any number of
- * digits. */
+/* Whether the status line begins as it must: llhttp knows HTTP/0.9 too, some versions other
+ * protocols, and any number of digits. */
 static bool begins_right(const opf_lines *lines)
 {
-    if (lines->n_start < 12 || lines->start[5] == '0' || lines->start[8] != ' ' ||
-        lines->start[9] == '0')
+    if (lines->n_start < 12 || memcmp(lines->start, "HTTP/", 5) != 0 || lines->start[5] == '0' ||
+        lines->start[8] != ' ' || lines->start[9] == '0')
         return false;
     for (int i = 9; i < 12; i++)
         if (lines->start[i] < '0' || lines->start[i] > '9')
@@ -340,7 +343,7 @@ static int expect_body(opf_h1 *h1)
 }
 
 /* Finds out what follows the headers. */
-static int find_framing(opf_h1 *h1, const llhttp_t *llhttp)
+static int find_framing(opf_h1 *h1)
 {
     const opf_message *message = h1->message;
     bool chunked = false;
@@ -348,7 +351,7 @@ static int find_framing(opf_h1 *h1, const llhttp_t *llhttp)
         h1->part = OPF_H1_WHOLE;
         return 0;
     }
-    if ((llhttp->flags & F_TRANSFER_ENCODING) && !read_codings(message, &chunked))
+    if (!read_codings(message, &chunked))
         return fail(h1, OPF_FAIL_PROTOCOL, "Transfer-Encoding that was not offered");
     if (chunked && h1->has_length)
         return fail(h1, OPF_FAIL_PROTOCOL, "Content-Length beside Transfer-Encoding: chunked");
@@ -384,7 +387,7 @@ static int on_headers_complete(llhttp_t *llhttp)
         h1->closes |= (llhttp->flags & F_CONNECTION_CLOSE) != 0;
         return 1;
     }
-    if (find_framing(h1, llhttp) != 0) {
+    if (find_framing(h1) != 0) {
         message->status = 0; /* nothing of it is to be believed */
         return -1;
     }
@@ -444,12 +447,9 @@ static opf_h1_state state_of(const opf_h1 *h1)
     return h1->part == OPF_H1_WHOLE ? OPF_H1_DONE : OPF_H1_MORE;
 }
 
-/* Endless headers, interim responses, chunk extensions and trailers: each is bounded by what a
- * limit allows. */
-static void check_limits(opf_h1 *h1)
+/* Endless chunk extensions and trailers are bounded by what the limits allow. */
+static void check_framing(opf_h1 *h1)
 {
-    if (!h1->headers_done && h1->head_bytes > h1->max_headers)
-        fail(h1, OPF_FAIL_HEADERS_SIZE, NULL);
     if (!h1->message->streamed && h1->body_bytes / 8 > h1->max_body + h1->max_headers)
         fail(h1, OPF_FAIL_BODY_SIZE, NULL);
 }
@@ -472,7 +472,11 @@ static int give(void *arg, const char *data, size_t len)
 static size_t take_lines(opf_h1 *h1, const uint8_t *data, size_t len)
 {
     bool trailers = h1->part == OPF_H1_TRAILERS;
-    size_t used;
+    size_t used, room = trailers ? len : h1->max_headers - h1->head_bytes;
+    if (!room)
+        return fail(h1, OPF_FAIL_HEADERS_SIZE, NULL), 0;
+    if (len > room) /* whether a head is too long is not a matter of how it comes */
+        len = room;
     opf_lines_state state = opf_lines_feed(&h1->lines, (const char *)data, len, &used, give, h1);
     *(trailers ? &h1->body_bytes : &h1->head_bytes) += used;
     if (state == OPF_LINES_BARE_CR)
@@ -481,7 +485,7 @@ static size_t take_lines(opf_h1 *h1, const uint8_t *data, size_t len)
         h1->part = OPF_H1_WHOLE;
     else if (state == OPF_LINES_END)
         opf_lines_init(&h1->lines, h1->headers_done);
-    check_limits(h1);
+    check_framing(h1);
     return used;
 }
 
@@ -532,7 +536,7 @@ static size_t take_chunks(opf_h1 *h1, const uint8_t *data, size_t len)
         h1->part = OPF_H1_TRAILERS;
         give(h1, "0\r\n", 3); /* all that llhttp sees of the chunks */
     }
-    check_limits(h1);
+    check_framing(h1);
     return used;
 }
 

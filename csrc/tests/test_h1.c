@@ -390,8 +390,11 @@ TEST(cr_without_lf)
     check_failed(OK CHUNKED "0\r\n\rx", OPF_FAIL_PROTOCOL);
 }
 
-TEST(spaces_in_names)
+TEST(names_that_are_none)
 {
+    check_failed(OK ": b\r\n\r\n", OPF_FAIL_PROTOCOL);
+    check_failed(OK ":\r\n\r\n", OPF_FAIL_PROTOCOL);
+    check_failed(OK CHUNKED "0\r\n: b\r\n\r\n", OPF_FAIL_PROTOCOL);
     check_failed(OK "A : b\r\n\r\n", OPF_FAIL_PROTOCOL);
     check_failed(OK "A B: c\r\n\r\n", OPF_FAIL_PROTOCOL);
     check_failed(OK "Content-Length : 5\r\n\r\nhello", OPF_FAIL_PROTOCOL);
@@ -401,10 +404,11 @@ TEST(spaces_in_names)
 TEST(malformed_status_lines)
 {
     static const char *const lines[] = {
-        "HTTP/0.9 200 OK", "HTTP/1.1 20 OK",   "HTTP/1.1 2",       "HTTP/1.1 0200 OK",
-        "HTTP/1.1 099 OK", "HTTP/1.1 2 00",    "HTTP/1.1  200 OK", "HTTP/1.1 2000 OK",
-        "HTTP/1.1 200OK",  "http/1.1 200 OK",  "HTTP/1.2 200 OK",  "ICY 200 OK",
-        "HTTP/1.1",        " HTTP/1.1 200 OK", "HTTP/1.1 +20 OK",  "HTTP/1.10 200 OK",
+        "HTTP/0.9 200 OK",  "HTTP/1.1 20 OK",  "HTTP/1.1 2",       "HTTP/1.1 0200 OK",
+        "HTTP/1.1 099 OK",  "HTTP/1.1 2 00",   "HTTP/1.1  200 OK", "HTTP/1.1 2000 OK",
+        "HTTP/1.1 200OK",   "http/1.1 200 OK", "HTTP/1.2 200 OK",  "ICY 200 OK",
+        "RTSP/1.0 200 OK",  "HTTP/1.1",        " HTTP/1.1 200 OK", "HTTP/1.1 +20 OK",
+        "HTTP/1.10 200 OK",
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         char text[100];
@@ -462,6 +466,7 @@ TEST(transfer_codings)
         "x",
         "chunked\r\nTransfer-Encoding: identity",
         "\r\nTransfer-Encoding: chunked",
+        "",
     };
     char text[200];
     for (size_t i = 0; i < sizeof(chunked) / sizeof(chunked[0]); i++) {
@@ -610,6 +615,28 @@ TEST(limit_on_heads)
     check_endless("", "HTTP/1.1 100 Continue\r\n\r\n", OPF_FAIL_HEADERS_SIZE, most);
     check_endless("", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", OPF_FAIL_HEADERS_SIZE, most);
     check_endless(OK CHUNKED "0\r\n", "A: bcdefghijk\r\n", OPF_FAIL_HEADERS_SIZE, 2 * most);
+}
+
+/* By its bytes, however they come. */
+TEST(limit_on_heads_is_exact)
+{
+    char text[MAX_HEADERS + 100];
+    for (size_t over = 0; over < 2; over++) {
+        size_t fixed = strlen("HTTP/1.1 200 \r\n" LENGTH(2)), reason = MAX_HEADERS + over - fixed;
+        size_t n = (size_t)sprintf(text, "HTTP/1.1 200 ");
+        memset(text + n, 'x', reason);
+        strcpy(text + n + reason, "\r\n" LENGTH(2) "ok");
+        for (size_t piece = 1; piece < 2 * MAX_HEADERS; piece = piece * 3 + 1) {
+            outcome o;
+            wanted w = {.text = text};
+            begin(&o, &w, NULL);
+            for (size_t at = 0, len = strlen(text); at < len; at += piece)
+                feed(&o, text + at, len - at < piece ? len - at : piece);
+            CHECK_EQ_INT(o.h1.failure, over ? OPF_FAIL_HEADERS_SIZE : OPF_FAIL_NONE);
+            CHECK_EQ_INT(o.message.status, over ? 0 : 200);
+            outcome_fini(&o);
+        }
+    }
 }
 
 TEST(limit_on_framing)
