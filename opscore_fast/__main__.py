@@ -9,6 +9,7 @@ Locust's classes in its place.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 def _take_keep(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -26,10 +27,20 @@ def _take_keep(arguments: list[str]) -> tuple[list[str], list[str]]:
             continue
         if not equals:
             value = next(waiting, "")
-        if not value or value.startswith("-"):
+        names = [name for name in map(str.strip, value.split(",")) if name]
+        if not names or value.startswith("-"):
             raise ValueError("--keep wants the name of a class, such as --keep HttpUser")
-        keep += value.split(",")
+        keep += names
     return keep, rest
+
+
+def _add_to_help(parser: Any, **_: Any) -> None:
+    """Tell of our own option in Locust's help."""
+    parser.add_argument_group(
+        "opscore_fast",
+        "--keep CLASS   leave one of Locust's classes in its place: HttpUser, FastHttpUser,"
+        " HttpSession or FastHttpSession; several with commas, or several times",
+    )
 
 
 def main() -> None:
@@ -46,9 +57,11 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"opscore_fast: {error}")
     print(f"opscore_fast: {said}", file=sys.stderr)
-    from locust.main import main as locust
+    import locust
+    from locust.main import main as run
 
-    locust()  # type: ignore[no-untyped-call]
+    locust.events.init_command_line_parser.add_listener(_add_to_help)
+    run()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
