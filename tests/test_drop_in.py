@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pkgutil
+import re
 import socket
 import subprocess
 from collections.abc import Collection
@@ -204,7 +205,9 @@ def test_keep(folder: Path, app: Listener, options: list[str], kept: list[str]) 
     assert told(run.output) == [f"opscore_fast: {said}; {', '.join(kept)} kept"]
     # Users have the session of their own kind: it is no other that the locustfile imports.
     strange = {"HttpSession": "/token/http", "FastHttpSession": "/token/fast"}
-    alone = [name for name in strange if name in kept and name.replace("Session", "User") not in kept]
+    alone = [
+        name for name in strange if name in kept and name.replace("Session", "User") not in kept
+    ]
     check_counts(folder, app, failing=[strange[name] for name in alone])
     assert ("opscore-fast" in agents(app)["/token/http"]) == ("HttpUser" not in kept)
     assert ("opscore-fast" in agents(app)["/token/fast"]) == ("FastHttpUser" not in kept)
@@ -255,11 +258,22 @@ def test_processes(folder: Path, app: Listener, kept: tuple[str, ...]) -> None:
 def test_master_and_workers(folder: Path, app: Listener, master: str) -> None:
     """Workers get the locustfile from the master; whose classes they have is their own matter."""
     bound = distributed()
-    main = start(folder, app, "--master", "--expect-workers", "2", "-t", "3s", *bound[:4], module=master)
+    main = start(
+        folder, app, "--master", "--expect-workers", "2", "-t", "3s", *bound[:4], module=master
+    )
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "helper_module.py").write_text(HELPER)
-    command = ("-m", "opscore_fast", "-f", "-", "--worker", *bound[4:], "--master-host", "127.0.0.1")
+    command = (
+        "-m",
+        "opscore_fast",
+        "-f",
+        "-",
+        "--worker",
+        *bound[4:],
+        "--master-host",
+        "127.0.0.1",
+    )
     workers = [
         python(*command, cwd=elsewhere),
         python(*command, "--keep", "HttpUser", cwd=elsewhere),
@@ -402,3 +416,184 @@ def test_pytest_style_locustfile(app: Listener, tmp_path: Path, way: str) -> Non
     assert (len(all_agents(app)) == 1) == (way != "none")
 
 
+# ---- scripts and programs
+
+SINGLE = """
+{first}
+from {module} import FastHttpUser, HttpUser
+from locust import run_single_user, task
+from locust.exception import StopUser
+
+class Debugged({base}):
+    host = "{url}"
+    made = 0
+
+    @task
+    def work(self):
+        self.client.post("/echo", json={{"a": 1}}, context={{"of": "one"}})
+        self.client.get("/status/404", name="missing")
+        with self.client.get("/ok", catch_response=True) as response:
+            response.failure("not good enough")
+        self.made += 1
+        if self.made == 2:
+            raise StopUser
+
+if __name__ == "__main__":
+    run_single_user(
+        Debugged, include_length=True, include_context=True, include_payload={payload}
+    )
+    print(Debugged.mro()[1].__module__.partition(".")[0])
+"""
+
+
+@pytest.mark.parametrize(("base", "payload"), [("HttpUser", False), ("FastHttpUser", True)])
+def test_run_single_user(app: Listener, tmp_path: Path, base: str, payload: bool) -> None:
+    """Prints the same with Locust's class, with ours, and with a class that was replaced."""
+    replace = "import opscore_fast.replace; opscore_fast.replace.replace_classes()"
+    seen = []
+    for first, module in (("", "locust"), ("", "opscore_fast"), (replace, "locust")):
+        app.clear()
+        script = SINGLE.format(first=first, module=module, base=base, payload=payload, url=app.url)
+        (tmp_path / "script.py").write_text(script)
+        run = finish(python("script.py", cwd=tmp_path))
+        assert run.code == 0, run.output
+        *lines, owner = run.output.strip().splitlines()
+        assert (owner == "locust") == (module == "locust" and not first)
+        table = [line.split("\t") for line in lines]
+        assert [len(row) > 4 for row in table] == [True] * 7, run.output
+        for row in table:
+            del row[2]  # the response time
+        echo = table[1]
+        assert int(echo.pop(2)) > 0, table  # its length varies with the headers
+        del table[4][2]
+        seen.append((table, app.counts()["targets"]))
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0][1] == {"POST /echo": 2, "GET /status/404": 2, "GET /ok": 2}
+    assert ('{"a": 1}' in seen[0][0][1]) == payload
+
+
+AS_LIBRARY = """
+{first}
+from {module} import FastHttpUser, HttpUser
+from locust import events, task
+from locust.env import Environment
+from locust.exception import StopUser
+from locust.log import setup_logging
+from locust.stats import stats_history, stats_printer
+import gevent
+import locust.stats
+
+setup_logging("INFO")
+locust.stats.HISTORY_STATS_INTERVAL_SEC = locust.stats.CONSOLE_STATS_INTERVAL_SEC = 0.2
+
+class Work:
+    host = "{url}"
+    made = 0
+
+    def work(self):
+        self.client.get("/every/2", name=type(self).__name__)
+        self.made += 1
+        if self.made == 10:
+            raise StopUser
+
+class Slow(Work, HttpUser):
+    tasks = [Work.work]
+
+class Fast(Work, FastHttpUser):
+    tasks = [Work.work]
+
+env = Environment(user_classes=[Slow, Fast], events=events)
+runner = env.create_local_runner()
+web_ui = env.create_web_ui("127.0.0.1", {port})
+env.events.init.fire(environment=env, runner=runner, web_ui=web_ui)
+gevent.spawn(stats_printer(env.stats))
+gevent.spawn(stats_history, env.runner)
+runner.start(4, spawn_rate=10)
+with gevent.Timeout(20):
+    while env.stats.total.num_requests < 40 or runner.user_count:
+        gevent.sleep(0.05)
+    while not env.stats.history or env.stats.history[-1]["user_count"][1]:
+        gevent.sleep(0.05)
+gevent.sleep(0.5)  # for the printer's turn
+
+import json, urllib.request
+page = json.load(urllib.request.urlopen("http://127.0.0.1:{port}/stats/requests"))
+gevent.spawn_later(0.1, runner.quit)
+runner.greenlet.join()
+web_ui.stop()
+print("RESULT", json.dumps({{
+    "page": {{x["name"]: [x["num_requests"], x["num_failures"]] for x in page["stats"]}},
+    "errors": [[x["name"], x["error"], x["occurrences"]] for x in page["errors"]],
+    "total": [env.stats.total.num_requests, env.stats.total.num_failures],
+    "history": bool(env.stats.history),
+    "owners": sorted({{x.__module__.partition(".")[0] for x in (HttpUser, FastHttpUser)}}),
+}}))
+"""
+
+
+@pytest.mark.parametrize("way", ["import", "replaced", "locust"])
+def test_as_a_library(app: Listener, tmp_path: Path, way: str) -> None:
+    """As in Locust's examples/use_as_lib.py, with its web interface."""
+    first = "from opscore_fast.replace import replace_classes; replace_classes()"
+    script = AS_LIBRARY.format(
+        first=first if way == "replaced" else "",
+        module="opscore_fast" if way == "import" else "locust",
+        url=app.url,
+        port=free_port(),
+    )
+    (tmp_path / "program.py").write_text(script)
+    run = finish(python("program.py", cwd=tmp_path))
+    assert run.code == 0, run.output
+    assert "Traceback" not in run.output
+    [line] = [line for line in run.output.splitlines() if line.startswith("RESULT ")]
+    result = json.loads(line.partition(" ")[2])
+    assert result["owners"] == ["locust" if way == "locust" else "opscore_fast"]
+    assert result["page"].pop("Aggregated") == result["total"] == [40, 20]
+    assert {name: count for name, (count, _) in result["page"].items()} == {"Slow": 20, "Fast": 20}
+    assert sum(occurrences for *_, occurrences in result["errors"]) == 20
+    assert result["history"]
+    assert re.search(r"^GET +Fast +20 ", run.output, re.MULTILINE), run.output
+    assert app.counts()["statuses"] == {"200": 20, "500": 20}
+
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(opscore_fast.__path__, "opscore_fast.")
+    # The stand-in runs without Locust, and so on the standard library as it is.
+    if not module.name.startswith("opscore_fast.standin")
+)
+
+IMPORT_FIRST = """
+import importlib, sys
+importlib.import_module(sys.argv[1])
+import locust, ssl, requests
+from gevent import monkey
+assert monkey.is_module_patched("ssl")
+url, authority = sys.argv[2:]
+assert requests.get(url, verify=authority).text == "ok"
+
+from locust.env import Environment
+from opscore_fast import FastHttpUser, HttpUser
+
+class Http(HttpUser):
+    host = url
+
+class Fast(FastHttpUser):
+    host, insecure, ca_bundle = url, False, authority
+
+environment = Environment(user_classes=[Http, Fast])
+assert Http(environment).client.get("", verify=authority).text == "ok"
+assert Fast(environment).client.get("").text == "ok"
+"""
+
+
+@pytest.mark.parametrize("module", ["opscore_fast", *MODULES])
+def test_any_module_first(listen: Listen, tmp_path: Path, module: str) -> None:
+    """Whichever comes first, the standard library is patched in time."""
+    app = listen(certificate="localhost.pem")
+    url = f"https://localhost:{app.port}/ok"
+    command = ("-W", "always", "-c", IMPORT_FIRST, module, url, CERTIFICATES / "authority.pem")
+    run = finish(python(*command, cwd=tmp_path))
+    assert run.code == 0, run.output
+    assert "MonkeyPatchWarning" not in run.output
+    assert app.counts()["targets"] == {"GET /ok": 3}

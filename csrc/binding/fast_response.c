@@ -195,6 +195,7 @@ static PyGetSetDef FastResponse_getset[] = {
     {"headers", (getter)get_headers, NULL,
      "geventhttpclient.header.Headers: of the response; None if no status came", NULL},
     {"request", (getter)get_request, NULL, "FastRequest: what was sent", NULL},
+    {"_request", (getter)get_request, NULL, "the same, as Locust's run_single_user reads it", NULL},
     {"elapsed", (getter)get_elapsed, NULL, "datetime.timedelta: the response time", NULL},
     {"encoding", (getter)get_encoding, (setter)set_encoding,
      "str: encoding of text, found out when first needed unless it is set before", NULL},
