@@ -60,7 +60,8 @@ def main() -> None:
     import locust
     from locust.main import main as run
 
-    locust.events.init_command_line_parser.add_listener(_add_to_help)
+    listen = locust.events.init_command_line_parser.add_listener
+    listen(_add_to_help)  # type: ignore[no-untyped-call]
     run()  # type: ignore[no-untyped-call]
 
 
