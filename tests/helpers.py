@@ -159,6 +159,21 @@ def request_seen(request: Mapping[str, Any], ignore: tuple[str, ...] = ()) -> di
     return {**same, "headers": headers, "came_by": (request["connection"], request["number"])}
 
 
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody has at this moment."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def distributed() -> tuple[str, ...]:
+    """Locust's options for a master on a port of its own, and for workers to find it there."""
+    port = str(free_port())
+    bound = ("--master-bind-host", "127.0.0.1", "--master-bind-port", port)
+    return *bound, "--master-host", "127.0.0.1", "--master-port", port
+
+
 @contextmanager
 def refusing_port() -> Iterator[int]:
     """A port on 127.0.0.1 that refuses connections, as it is taken but nobody listens on it."""

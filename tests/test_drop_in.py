@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import pkgutil
 import re
-import socket
 import subprocess
 from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 from conftest import Listen
-from helpers import finish, python, read_csv
+from helpers import distributed, finish, free_port, python, read_csv
 from servers import CERTIFICATES, Listener
 
 import opscore_fast
@@ -107,12 +106,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "locustfile.py").write_text(USERS)
     (tmp_path / "helper_module.py").write_text(HELPER)
     return tmp_path
-
-
-def free_port() -> str:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return str(taken.getsockname()[1])
 
 
 def start(
@@ -237,12 +230,6 @@ def test_keep_is_in_the_help(tmp_path: Path) -> None:
     assert "--headless" in run.output
 
 
-def distributed() -> tuple[str, ...]:
-    """Options for a master of its own port."""
-    port = free_port()
-    return "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port
-
-
 @pytest.mark.parametrize("kept", [(), ("FastHttpSession", "FastHttpUser")], ids=len)
 def test_processes(folder: Path, app: Listener, kept: tuple[str, ...]) -> None:
     options = ["--keep=FastHttpUser"] if kept else []
@@ -264,16 +251,7 @@ def test_master_and_workers(folder: Path, app: Listener, master: str) -> None:
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "helper_module.py").write_text(HELPER)
-    command = (
-        "-m",
-        "opscore_fast",
-        "-f",
-        "-",
-        "--worker",
-        *bound[4:],
-        "--master-host",
-        "127.0.0.1",
-    )
+    command = ("-m", "opscore_fast", "-f", "-", "--worker", *bound[4:])
     workers = [
         python(*command, cwd=elsewhere),
         python(*command, "--keep", "HttpUser", cwd=elsewhere),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
-from helpers import LOCUST, OURS, Run, Users, finish, python, read_csv, wait_until
+from helpers import LOCUST, OURS, Run, Users, finish, free_port, python, read_csv, wait_until
 from servers import Listener
 
 LOCUSTFILE = """
@@ -46,13 +45,6 @@ def write_locustfile(folder: Path, users: Users, text: str = LOCUSTFILE) -> Path
     path = folder / "locustfile.py"
     path.write_text(text.format(module=users.module))
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def headless(

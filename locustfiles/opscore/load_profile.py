@@ -5,6 +5,7 @@
 duration.
 """
 
+import logging
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -69,3 +70,50 @@ class RampShape(LoadTestShape):
         if more_users == 0 or elapsed < 0.5:
             return profile.start_users, profile.start_users
         return profile.peak_users, more_users / profile.ramp
+
+
+class StressShape(RampShape):
+    """Adds `step_users` at a time along `profile`, until the service is at its limit.
+
+    That is where a step's mean response time is over `limit_ms`, or more of its requests than
+    `limit_failures` failed; a step is judged from its 20th request on.
+    """
+
+    abstract = True
+    step_users: int
+    limit_ms = 2000.0
+    limit_failures = 0.05
+    _step = -1
+    _before = (0, 0, 0.0)
+
+    def tick(self) -> tuple[int, float] | None:
+        """Users and spawn rate at this moment, None at the end or at the limit."""
+        profile = self.profile
+        elapsed = self.get_run_time()
+        more_users = profile.peak_users - profile.start_users
+        step = int(elapsed / profile.ramp * more_users / self.step_users) if more_users else 0
+        users = min(profile.start_users + step * self.step_users, profile.peak_users)
+        counts = self._counts()
+        if step != self._step or counts[0] < self._before[0]:
+            self._step, self._before = step, counts
+        requests, failures, total_ms = (
+            now - before for now, before in zip(counts, self._before, strict=True)
+        )
+        if requests >= 20:
+            mean_ms, failed = total_ms / requests, failures / requests
+            if mean_ms > self.limit_ms or failed > self.limit_failures:
+                logging.warning(
+                    "Limit reached at %d users: %.0f ms on average, %.1f %% failed",
+                    *(users, mean_ms, failed * 100),
+                )
+                return None
+        if elapsed >= profile.duration:
+            return None
+        return users, self.step_users
+
+    def _counts(self) -> tuple[int, int, float]:
+        """Requests, failures and the sum of all response times in ms up to now."""
+        if self.runner is None:
+            return 0, 0, 0.0
+        total = self.runner.stats.total
+        return total.num_requests, total.num_failures, total.total_response_time

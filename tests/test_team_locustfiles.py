@@ -1,0 +1,325 @@
+"""Locustfiles for Locust's HttpUser, unchanged: the same counts with its class and with ours."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from helpers import distributed, finish, python, read_csv, refusing_port
+from helpers_standin import NOTIFY, ROOT, running_standin
+from locust.util.load_locustfile import load_locustfile
+
+SCENARIOS = ROOT / "locustfiles" / "team"
+STATE = "/v1/opscore/agent/[id]/state"
+WORKFLOW = "/v1/opscore/agent/[id]/workflow"
+USERS = 5
+
+Counts = dict[tuple[str, str], int]
+
+FIXED = """
+import os
+import gevent, locust, locust.runners, locust.stats
+from locust.user.task import DefaultTaskSet, TaskSet
+
+locust.stats.CSV_STATS_INTERVAL_SEC = locust.stats.CSV_STATS_FLUSH_INTERVAL_SEC = 0.1
+
+def get_next_task(tasks):
+    user = tasks.user
+    done = user.__dict__.setdefault("done", [])
+    if len(done) == int(os.environ["EACH"]):
+        gevent.sleep(3600)  # Locust would replace one that ends
+    done.append(1)
+    return user.tasks[len(done) % len(user.tasks)]
+
+DefaultTaskSet.get_next_task = get_next_task
+TaskSet.wait_time = lambda tasks: 0.01
+
+@locust.events.init.add_listener
+def begin(environment, runner, **_):
+    if not isinstance(runner, locust.runners.WorkerRunner):
+        gevent.spawn(quit_after_the_last, runner)
+
+def quit_after_the_last(runner):
+    while runner.stats.total.num_requests < int(os.environ["EXPECTED"]):
+        gevent.sleep(0.1)
+    gevent.sleep(1)  # for the CSV files, and for what should not come
+    runner.quit()
+"""
+"""A second locustfile: every user does that many tasks, each in its turn, then the run ends."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run left behind: Locust's counts from its CSV files, and the stand-in's own."""
+
+    code: int
+    output: str
+    requests: Counts
+    failures: Counts
+    errors: dict[tuple[str, str, str], int]
+    answered: dict[str, dict[str, int]]
+
+
+def run(
+    module: str,
+    scenario: int,
+    folder: Path,
+    each: int,
+    *options: str,
+    standin_options: tuple[str, ...] = (),
+    **settings: str,
+) -> Finished:
+    """Run a scenario's quick profile with five users under `module`, against a new stand-in."""
+    folder.mkdir()
+    (folder / "fixed.py").write_text(FIXED)
+    environment = {
+        "OPSCORE_API_KEY": "test-api-key",
+        "OPSCORE_PROFILE": "quick",
+        "OPSCORE_USERS": str(USERS),
+        "EACH": str(each),
+        "EXPECTED": str(USERS * (2 + each)),
+    }
+    with running_standin(*standin_options) as standin, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**environment, **settings}.items():
+            patch.setenv(name, value)
+        locustfiles = f"{SCENARIOS / f'scenario_{scenario}.py'},fixed.py"
+        command = ("-m", module, "-f", locustfiles, "--headless", "--host", standin.url)
+        ended = finish(python(*command, "--csv", "out", "--only-summary", *options, cwd=folder))
+        answered = standin.counters()
+    rows = [row for row in read_csv(folder / "out_stats.csv") if row["Type"]]
+    return Finished(
+        ended.code,
+        ended.output,
+        {(row["Type"], row["Name"]): int(row["Request Count"]) for row in rows},
+        {(row["Type"], row["Name"]): int(row["Failure Count"]) for row in rows},
+        {
+            (row["Method"], row["Name"], row["Error"]): int(row["Occurrences"])
+            for row in read_csv(folder / "out_failures.csv")
+        },
+        answered,
+    )
+
+
+def by_name(answered: dict[str, dict[str, int]]) -> Counts:
+    """The stand-in's counts, by method and the name that the statistics give it."""
+    counts = {}
+    for endpoint, statuses in answered.items():
+        method, _, path = endpoint.partition(" ")
+        counts[method, path.replace("{agentId}", "[id]")] = sum(statuses.values())
+    return counts
+
+
+def owner(finished: Finished) -> str:
+    """Whose classes the run had, as its first lines tell."""
+    return "opscore_fast" if "HttpUser, " in finished.output.partition("\n")[0] else "locust"
+
+
+def run_both(scenario: int, folder: Path, each: int, *options: str, **settings: str) -> Finished:
+    """Run with Locust's class and with ours; what both came to is the same, and is returned."""
+    theirs, ours = (
+        run(module, scenario, folder / module, each, *options, **settings)
+        for module in ("locust", "opscore_fast")
+    )
+    assert (owner(theirs), owner(ours)) == ("locust", "opscore_fast")
+    for finished in (theirs, ours):
+        assert finished.requests == by_name(finished.answered), finished.output
+        # At the end Locust's CSV writer may find its files closed.
+        known = finished.output.count("ValueError: I/O operation on closed file.")
+        assert finished.output.count("Traceback (most recent call last)") == known, finished.output
+    assert ours.requests == theirs.requests
+    assert ours.failures == theirs.failures
+    assert ours.errors == theirs.errors
+    assert ours.answered == theirs.answered
+    assert ours.code == theirs.code
+    return ours
+
+
+TASKS = {
+    0: ({("POST", STATE): 6}, 6),
+    1: ({("POST", STATE): 6}, 6),
+    2: ({("POST", WORKFLOW): 6}, 6),
+    3: ({("POST", STATE): 16, ("GET", STATE): 3, ("POST", WORKFLOW): 1}, 20),
+    4: ({("POST", STATE): 16, ("GET", STATE): 3, ("POST", WORKFLOW): 1}, 20),
+}
+"""By scenario: what a user's tasks ask for, and how many they are."""
+
+
+def expected(scenario: int) -> Counts:
+    """What five users ask for: their tasks, and before these a registration and the state."""
+    counts = {("POST", NOTIFY): USERS, ("GET", STATE): USERS}
+    for key, each in TASKS[scenario][0].items():
+        counts[key] = counts.get(key, 0) + USERS * each
+    return counts
+
+
+@pytest.mark.parametrize("scenario", TASKS)
+def test_same_counts(tmp_path: Path, scenario: int) -> None:
+    finished = run_both(scenario, tmp_path, TASKS[scenario][1])
+    assert finished.code == 0, finished.output
+    assert finished.requests == expected(scenario)
+    assert finished.errors == {}
+    assert not any(finished.failures.values())
+    statuses = {status for counts in finished.answered.values() for status in counts}
+    assert statuses == {"200", "202"}
+
+
+def test_same_counts_in_processes(tmp_path: Path) -> None:
+    finished = run_both(3, tmp_path, 20, "--processes", "2", *distributed())
+    assert finished.code == 0, finished.output
+    assert finished.requests == expected(3)
+    assert finished.errors == {}
+
+
+def test_same_failures(tmp_path: Path) -> None:
+    """With a key that is not the service's."""
+    secret = "a-wrong-secret"
+    finished = run_both(3, tmp_path, 20, OPSCORE_API_KEY=secret)
+    assert finished.code == 1
+    counts = expected(3)
+    assert finished.requests == counts
+    assert finished.failures == {**counts, ("POST", NOTIFY): 0}
+    detail = '401 {"detail":"Invalid authentication credentials"}'
+    assert finished.errors == {
+        ("GET", STATE, f"CatchResponseError('Failed to get state: {detail}')"): USERS * 4,
+        ("POST", STATE, f"CatchResponseError('Failed to update state: {detail}')"): USERS * 16,
+        ("POST", WORKFLOW, f"CatchResponseError('Failed to start workflow: {detail}')"): USERS,
+    }
+    assert secret not in finished.output
+
+
+def test_a_state_that_takes_its_time(tmp_path: Path) -> None:
+    """Until it is there, 404 is no failure."""
+    options = ("--state-delay", "0.7")
+    finished = run("opscore_fast", 0, tmp_path / "run", 6, standin_options=options)
+    assert finished.errors == {}
+    reads = finished.answered["GET /v1/opscore/agent/{agentId}/state"]
+    assert reads["200"] == USERS
+    assert reads["404"] >= USERS
+
+
+def test_nothing_listens(tmp_path: Path) -> None:
+    """The failure that the team saw while its containers were down."""
+    for module in ("locust", "opscore_fast"):
+        with refusing_port() as port:
+            url = f"http://127.0.0.1:{port}"
+            finished = run(module, 2, tmp_path / module, 6, "--host", url, OPSCORE_DURATION="3")
+        assert finished.code == 1
+        assert finished.requests == finished.failures == {("POST", NOTIFY): USERS}
+        error = "CatchResponseError('Failed to register agent: 0')"
+        assert finished.errors == {("POST", NOTIFY, error): USERS}
+
+
+def test_they_are_locusts_own() -> None:
+    """Nothing in these files knows of opscore_fast, but to say so."""
+    for path in SCENARIOS.glob("*.py"):
+        imported = re.findall(r"^\s*(?:from|import) (\S+)", path.read_text(), re.MULTILINE)
+        assert "opscore_fast" not in imported
+        assert set(imported) - set(sys.stdlib_module_names) <= {
+            "locust",
+            "load_profile",
+            "opscore_user",
+        }
+
+
+# ---- load shapes
+
+
+@pytest.fixture
+def load_profile(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that all load shapes come from."""
+    monkeypatch.syspath_prepend(str(ROOT / "locustfiles" / "opscore"))
+    return importlib.import_module("load_profile")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "start", "later", "end", "wait"),
+    [
+        (0, (1, 1), (5, 4 / 60), 300, (1, 2)),
+        (1, (10, 10), (500, 490 / 300), 1200, (5, 10)),
+        (2, (10, 10), (100, 90 / 180), 1080, (30, 60)),
+        (3, (20, 20), (300, 280 / 300), 2100, (1, 5)),
+        (4, (300, 50), (350, 50), 16500, (1, 5)),
+    ],
+)
+def test_full_profiles(
+    monkeypatch: pytest.MonkeyPatch,
+    scenario: int,
+    start: tuple[int, float],
+    later: tuple[int, float],
+    end: float,
+    wait: tuple[float, float],
+) -> None:
+    for name in ("PROFILE", "USERS", "DURATION"):
+        monkeypatch.delenv(f"OPSCORE_{name}", raising=False)
+    users, [shape] = load_locustfile(str(SCENARIOS / f"scenario_{scenario}.py"))
+    [user] = users.values()
+    found = []
+    for at in (0, min(301, end / 2), end):
+        monkeypatch.setattr(shape, "get_run_time", lambda at=at: at)
+        found.append(shape.tick())
+    assert found == [start, pytest.approx(later), None]
+    waits = [user.wait_time(None) for _ in range(200)]
+    assert wait[0] <= min(waits) <= max(waits) <= wait[1]
+
+
+class Stress:
+    """A stress shape from 10 to 30 users, 10 more every 100 s, whose figures a test sets."""
+
+    def __init__(self, load_profile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        profile = load_profile.Profile(10, 30, ramp=200, duration=400, wait=(1, 1))
+        self.shape = type(
+            "Shape", (load_profile.StressShape,), {"profile": profile, "step_users": 10}
+        )()
+        self.total = SimpleNamespace(num_requests=0, num_failures=0, total_response_time=0.0)
+        self.shape.runner = SimpleNamespace(stats=SimpleNamespace(total=self.total))
+        self.shape.get_run_time = lambda: self.now
+        self.now = 0.0
+
+    def users(self, at: float, requests: int = 0, failures: int = 0, ms: float = 1) -> int | None:
+        """Users at a moment, after so many more requests."""
+        self.now = at
+        self.total.num_requests += requests
+        self.total.num_failures += failures
+        self.total.total_response_time += requests * ms
+        tick = self.shape.tick()
+        return None if tick is None else int(tick[0])
+
+
+@pytest.fixture
+def stress(load_profile: Any, monkeypatch: pytest.MonkeyPatch) -> Stress:
+    return Stress(load_profile, monkeypatch)
+
+
+def test_stress_goes_up_in_steps(stress: Stress) -> None:
+    found = [stress.users(at, requests=100) for at in (0, 99, 100, 199, 200, 399, 400)]
+    assert found == [10, 10, 20, 20, 30, 30, None]
+
+
+def test_stress_ends_when_it_is_slow(stress: Stress, caplog: pytest.LogCaptureFixture) -> None:
+    assert stress.users(0) == 10
+    assert stress.users(50, requests=1000, ms=10) == 10
+    assert stress.users(100) == 20
+    assert stress.users(101, requests=19, ms=3000) == 20  # too few to tell
+    assert stress.users(102, requests=1, ms=3000) is None  # though the mean of all is 69 ms
+    assert caplog.messages == ["Limit reached at 20 users: 3000 ms on average, 0.0 % failed"]
+
+
+def test_stress_ends_when_requests_fail(stress: Stress) -> None:
+    assert stress.users(0) == 10
+    assert stress.users(50, requests=100, failures=5) == 10
+    assert stress.users(51, failures=1) is None
+
+
+def test_stress_begins_anew_with_the_statistics(stress: Stress) -> None:
+    assert stress.users(0) == 10
+    assert stress.users(50, requests=100, failures=4) == 10
+    stress.total.num_requests = stress.total.num_failures = 0
+    stress.total.total_response_time = 0.0
+    assert stress.users(51) == 10
+    assert stress.users(52, requests=100, failures=5) == 10
