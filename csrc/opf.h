@@ -111,6 +111,7 @@ void opf_engine_forked(opf_engine *engine);
 typedef struct opf_engine_totals {
     uint64_t connects;    /* connections asked for */
     uint64_t handshakes;  /* TLS handshakes finished */
+    uint64_t resumed;     /* of those: with a session of an earlier connection */
     uint64_t lookups;     /* names asked of the resolver, cache hits not counted */
     uint64_t replaced;    /* kept connections found closed before a request was written on them */
     uint64_t stamped;     /* responses whose time is the kernel's */
@@ -129,19 +130,68 @@ typedef struct opf_timeouts {
     uint64_t network_ns; /* without progress while sending or receiving */
 } opf_timeouts;
 
+/* Versions of TLS, in their order. */
+typedef enum opf_tls_version {
+    OPF_TLS_ANY = 0, /* what the system's OpenSSL allows */
+    OPF_TLS_1_0,
+    OPF_TLS_1_1,
+    OPF_TLS_1_2,
+    OPF_TLS_1_3
+} opf_tls_version;
+
+/* How TLS is spoken. Pools with equal options share one context. */
+typedef struct opf_tls_options {
+    bool verify;           /* the server's certificate: its chain and its name */
+    const char *ca_file;   /* PEM bundle to trust; NULL: none named */
+    const char *ca_dir;    /* directory of hashed certificates to trust; NULL: none named. Neither:
+                              the system's */
+    const char *cert_file; /* client certificate, PEM with its chain; NULL: none */
+    const char *key_file;  /* its private key, PEM; NULL: in cert_file */
+    const char *key_password; /* of the key; NULL: it has none. In no text, ever */
+    opf_tls_version min_version;
+    opf_tls_version max_version;
+    const char *ciphers;      /* OpenSSL's cipher list for TLS 1.2 and below; NULL: its default */
+    const char *ciphersuites; /* the same for TLS 1.3 */
+    /* An SSL_CTX of the driver's, of the same OpenSSL, to use as it is in the place of all of the
+     * above; it is held (SSL_CTX_up_ref) and never changed. Its callbacks must do without SSL
+     * objects of the driver's. NULL: none. */
+    void *ssl_ctx;
+    bool check_name; /* with ssl_ctx: check the server's name, if the context verifies */
+} opf_tls_options;
+
+/* A host whose addresses are given. */
+typedef struct opf_resolve {
+    const char *host;    /* name or address, as in the URL (IPv6 without brackets) */
+    uint16_t port;       /* 0: any; one with the port goes before one without */
+    const char *address; /* IPv4 or IPv6 */
+} opf_resolve;
+
+/* How connections are made. Pools with equal options take turns with the sources. */
+typedef struct opf_network_options {
+    const char *const *sources; /* addresses to connect from, in turn; those of the other family
+                                   than the server's address are passed over */
+    size_t n_sources;           /* 0: the system chooses */
+    const opf_resolve *resolve; /* never looked up; several of a host are tried in their order */
+    size_t n_resolve;
+    const char *unix_path; /* Unix socket to connect to, whatever the host; "@name": abstract */
+    uint32_t keep_alive_s; /* TCP keep-alive: probe after so many seconds of silence; 0: off */
+    bool delay;            /* let the kernel hold small writes back (no TCP_NODELAY) */
+} opf_network_options;
+
 typedef struct opf_pool_options {
     uint32_t concurrency;  /* connections to one origin at most; 0: 10 */
     opf_timeouts timeouts; /* of requests that have none of their own */
     size_t max_headers;    /* of a response, status line and trailers included; 0: 64 KiB */
     size_t max_body;       /* of a response, as sent and decoded; 0: 1 GiB */
-    bool verify;           /* the server's certificate: its chain and its name */
-    const char *ca_file;   /* PEM bundle to trust; NULL: none named */
-    const char *ca_dir; /* directory of hashed certificates to trust; NULL: none named. Neither: the
-                           system's */
+    opf_tls_options tls;
+    const char *server_name; /* sent (SNI) and checked in the place of the URL's host; NULL: that */
+    bool tls_resume;         /* keep TLS sessions, each origin's for its next connections */
+    opf_network_options network;
 } opf_pool_options;
 
 /* Returns a pool, or NULL with *error set to OPF_ENOMEM, or to OPF_EINVAL with a text of at most
- * error_size bytes in error_text (a CA file that can't be read). Strings are copied. The caller
+ * error_size bytes in error_text (a file that can't be read, a key that doesn't fit its
+ * certificate, an address that is none ...). All that the options point to is copied. The caller
  * owns it; it must be freed before its engine. */
 opf_pool *opf_pool_new(opf_engine *engine, const opf_pool_options *options, int *error,
                        char *error_text, size_t error_size);

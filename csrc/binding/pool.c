@@ -95,10 +95,10 @@ static int Pool_init(Pool *self, PyObject *args, PyObject *kwargs)
         .timeouts = {seconds_to_ns(connection_timeout), seconds_to_ns(network_timeout)},
         .max_headers = max_headers > 0 ? (size_t)max_headers : 0,
         .max_body = max_body > 0 ? (size_t)max_body : 0,
-        .verify = verify};
+        .tls.verify = verify};
     self->strings = PyList_New(0);
-    if (!self->strings || keep_path(self, ca_file, "ca_file", &self->options.ca_file) != 0 ||
-        keep_path(self, ca_dir, "ca_dir", &self->options.ca_dir) != 0)
+    if (!self->strings || keep_path(self, ca_file, "ca_file", &self->options.tls.ca_file) != 0 ||
+        keep_path(self, ca_dir, "ca_dir", &self->options.tls.ca_dir) != 0)
         return -1;
     self->engine_factory = Py_NewRef(factory);
     return 0;

@@ -395,6 +395,7 @@ static void handshake(opf_conn *conn)
     } else if (ret == 0) {
         opf_exchange *exchange = conn->exchange;
         engine_of(conn)->totals.handshakes++;
+        engine_of(conn)->totals.resumed += opf_stream_resumed(&conn->stream);
         begin(conn, opf_clock_mono());
         if (exchange->conn == conn)
             read_on(conn); /* a server may have answered already */
@@ -408,16 +409,19 @@ static void handshake(opf_conn *conn)
 static void open_tls(opf_conn *conn, int fd)
 {
     opf_origin *origin = conn->origin;
-    const char *why = NULL;
-    opf_tls_context *context = opf_pool_tls(origin->pool, &why);
-    if (!context ||
-        opf_stream_open_tls(&conn->stream, fd, context, origin->host, origin->host_len) != 0) {
+    opf_pool *pool = origin->pool;
+    const char *why;
+    conn->exchange->result.phase = OPF_PHASE_TLS;
+    int ret = opf_stream_open_tls(&conn->stream, fd, pool->tls,
+                                  pool->server_name ? pool->server_name : origin->host,
+                                  pool->options.tls_resume ? &origin->sessions : NULL, &why);
+    if (ret != 0) {
         close(fd);
-        finish(conn, why ? OPF_FAIL_TLS : OPF_FAIL_NOMEM, 0, why);
+        finish(conn, ret == OPF_EINVAL ? OPF_FAIL_TLS : OPF_FAIL_NOMEM, 0,
+               ret == OPF_EINVAL ? why : NULL);
         return;
     }
     conn->state = OPF_CONN_HANDSHAKE;
-    conn->exchange->result.phase = OPF_PHASE_TLS;
     set_deadline(conn, opf_clock_mono(), timeouts_of(conn)->connect_ns);
     handshake(conn);
 }
@@ -461,8 +465,8 @@ int opf_conn_dial(opf_origin *origin, opf_exchange *exchange)
     conn->state = OPF_CONN_DIALLING;
     set_deadline(conn, now, exchange->result.timeouts.connect_ns);
     exchange->result.phase = OPF_PHASE_RESOLVE;
-    int ret = opf_dial_start(&conn->dial, engine->loop, engine->resolver, origin->host,
-                             origin->host_len, origin->port, on_dialled);
+    int ret = opf_dial_start(&conn->dial, engine->loop, engine->resolver, origin->pool->network,
+                             origin->host, origin->host_len, origin->port, on_dialled);
     if (ret == OPF_EINVAL)
         finish(conn, OPF_FAIL_RESOLVE, 0, "not a valid host name");
     else if (ret != 0)

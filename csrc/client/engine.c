@@ -40,8 +40,10 @@ void opf_engine_free(opf_engine *engine)
     if (!engine)
         return;
     opf_exchange_free_spare(engine);
-    for (size_t i = 0; i < OPF_TLS_CONTEXTS; i++)
+    for (size_t i = 0; i < OPF_SHARED; i++) {
         opf_tls_context_release(engine->tls[i]);
+        opf_network_release(engine->networks[i]);
+    }
     if (engine->resolver)
         opf_resolver_free(engine->resolver);
     opf_loop_free(engine->loop);
@@ -87,21 +89,56 @@ void opf_engine_get_totals(const opf_engine *engine, opf_engine_totals *totals)
     totals->lookups = opf_resolver_asked(engine->resolver);
 }
 
-opf_tls_context *opf_engine_tls(opf_engine *engine, const opf_tls_options *options, char *error,
-                                size_t size)
+opf_tls_context *opf_engine_tls(opf_engine *engine, const opf_tls_options *options, int *error,
+                                char *text, size_t size)
 {
     size_t i = 0;
-    for (; i < OPF_TLS_CONTEXTS && engine->tls[i]; i++)
-        if (opf_tls_context_is(engine->tls[i], options))
+    for (; i < OPF_SHARED && engine->tls[i]; i++) {
+        if (opf_tls_context_is(engine->tls[i], options)) {
+            opf_tls_context_hold(engine->tls[i]);
             return engine->tls[i];
-    if (i == OPF_TLS_CONTEXTS) { /* more than one test needs: let go of the oldest */
+        }
+    }
+    opf_tls_context *context = opf_tls_context_new(options, error, text, size);
+    if (!context || options->ssl_ctx)
+        return context;
+    if (i == OPF_SHARED) { /* more than one test needs: let go of the oldest */
         i--;
         opf_tls_context_release(engine->tls[0]);
         memmove(engine->tls, engine->tls + 1, i * sizeof(*engine->tls));
-        engine->tls[i] = NULL;
     }
-    engine->tls[i] = opf_tls_context_new(options, error, size);
-    return engine->tls[i];
+    opf_tls_context_hold(context);
+    engine->tls[i] = context;
+    return context;
+}
+
+opf_network *opf_engine_network(opf_engine *engine, const opf_network_options *options, int *error,
+                                char *text, size_t size)
+{
+    size_t i = 0;
+    opf_network *network = opf_network_new(options, error, text, size);
+    if (!network)
+        return NULL;
+    for (; i < OPF_SHARED && engine->networks[i]; i++) {
+        if (opf_network_same(engine->networks[i], network)) {
+            opf_network_release(network);
+            opf_network_hold(engine->networks[i]);
+            return engine->networks[i];
+        }
+    }
+    if (!opf_network_check(network, text, size)) {
+        *error = OPF_EINVAL;
+        opf_network_release(network);
+        return NULL;
+    }
+    if (i == OPF_SHARED) {
+        i--;
+        opf_network_release(engine->networks[0]);
+        memmove(engine->networks, engine->networks + 1, i * sizeof(*engine->networks));
+    }
+    opf_network_hold(network);
+    engine->networks[i] = network;
+    return network;
 }
 
 void opf_free(void *p)

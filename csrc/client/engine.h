@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "loop/loop.h"
 #include "opf.h"
+#include "wire/network.h"
 #include "wire/resolve.h"
 #include "wire/tls.h"
 
@@ -16,8 +17,9 @@
  * body at once. */
 #define OPF_RECV_SIZE (128U << 10)
 
-/* TLS contexts that an engine keeps: one for each set of options that its pools use. */
-#define OPF_TLS_CONTEXTS 16
+/* TLS contexts and networks that an engine keeps: one for each set of options that its pools use.
+ */
+#define OPF_SHARED 16
 
 struct opf_engine {
     opf_loop *loop;
@@ -30,16 +32,19 @@ struct opf_engine {
     bool polling;
     bool forked;
     const opf_sink *sink;
-    opf_tls_context *tls[OPF_TLS_CONTEXTS];
+    opf_tls_context *tls[OPF_SHARED];
+    opf_network *networks[OPF_SHARED];
     opf_engine_totals totals;
     uint64_t most_connections; /* open at a time, since memory was last given back */
     uint8_t recv[OPF_RECV_SIZE];
 };
 
-/* Returns the context for the options, made now if there is none yet; the engine holds it, and the
- * caller must hold it too to keep it. NULL: it can't be made, a text of at most size bytes is in
- * error. */
-opf_tls_context *opf_engine_tls(opf_engine *engine, const opf_tls_options *options, char *error,
-                                size_t size);
+/* Return the context or network for the options, made now if there is none yet and held for the
+ * caller; one of an SSL_CTX of the driver's is the caller's alone. NULL: as opf_tls_context_new and
+ * opf_network_new. */
+opf_tls_context *opf_engine_tls(opf_engine *engine, const opf_tls_options *options, int *error,
+                                char *text, size_t size);
+opf_network *opf_engine_network(opf_engine *engine, const opf_network_options *options, int *error,
+                                char *text, size_t size);
 
 #endif

@@ -10,11 +10,31 @@
 #define DEFAULT_MAX_BODY (1U << 30)
 #define MAX_HEADERS_MAX (16U << 20) /* places in a head are 32 bits wide */
 
-static opf_tls_options tls_options(const opf_pool *pool)
+/* Takes what the connections of all pools with such options have in common, and copies the rest. */
+static int take_options(opf_pool *pool, const opf_pool_options *options, char *text, size_t size)
 {
-    return (opf_tls_options){.verify = pool->options.verify,
-                             .ca_file = pool->options.ca_file,
-                             .ca_dir = pool->options.ca_dir};
+    opf_pool_options *own = &pool->options;
+    int error = 0;
+    *own = *options;
+    own->tls = (opf_tls_options){0}; /* their pointers are the caller's */
+    own->network = (opf_network_options){0};
+    own->server_name = NULL;
+    if (options->server_name && !(pool->server_name = opf_mem_strdup(options->server_name)))
+        return OPF_ENOMEM;
+    pool->tls = opf_engine_tls(pool->engine, &options->tls, &error, text, size);
+    if (pool->tls)
+        pool->network = opf_engine_network(pool->engine, &options->network, &error, text, size);
+    if (!pool->network)
+        return error;
+    if (!own->concurrency)
+        own->concurrency = DEFAULT_CONCURRENCY;
+    if (!own->max_headers)
+        own->max_headers = DEFAULT_MAX_HEADERS;
+    if (own->max_headers > MAX_HEADERS_MAX)
+        own->max_headers = MAX_HEADERS_MAX;
+    if (!own->max_body)
+        own->max_body = DEFAULT_MAX_BODY;
+    return 0;
 }
 
 opf_pool *opf_pool_new(opf_engine *engine, const opf_pool_options *options, int *error,
@@ -26,48 +46,11 @@ opf_pool *opf_pool_new(opf_engine *engine, const opf_pool_options *options, int 
         return NULL;
     pool->engine = engine;
     opf_list_init(&pool->origins);
-    opf_pool_options *own = &pool->options;
-    *own = *options;
-    own->ca_file = own->ca_dir = NULL;
-    if ((options->ca_file && !(own->ca_file = opf_mem_strdup(options->ca_file))) ||
-        (options->ca_dir && !(own->ca_dir = opf_mem_strdup(options->ca_dir))))
-        goto fail;
-    if (!own->concurrency)
-        own->concurrency = DEFAULT_CONCURRENCY;
-    if (!own->max_headers)
-        own->max_headers = DEFAULT_MAX_HEADERS;
-    if (own->max_headers > MAX_HEADERS_MAX)
-        own->max_headers = MAX_HEADERS_MAX;
-    if (!own->max_body)
-        own->max_body = DEFAULT_MAX_BODY;
-    if (own->ca_file || own->ca_dir) { /* a file that can't be read is told at once */
-        opf_tls_options tls = tls_options(pool);
-        *error = OPF_EINVAL;
-        pool->tls = opf_engine_tls(engine, &tls, error_text, error_size);
-        if (!pool->tls)
-            goto fail;
-        opf_tls_context_hold(pool->tls);
-    }
-    return pool;
-
-fail:
+    *error = take_options(pool, options, error_text, error_size);
+    if (!*error)
+        return pool;
     opf_pool_free(pool);
     return NULL;
-}
-
-opf_tls_context *opf_pool_tls(opf_pool *pool, const char **why)
-{
-    static const char *const text = "no TLS context can be made";
-    char error[256];
-    if (!pool->tls) {
-        opf_tls_options options = tls_options(pool);
-        pool->tls = opf_engine_tls(pool->engine, &options, error, sizeof(error));
-        if (pool->tls)
-            opf_tls_context_hold(pool->tls);
-        else
-            *why = text;
-    }
-    return pool->tls;
 }
 
 static void close_all(opf_list *conns)
@@ -96,7 +79,9 @@ static void origin_free(opf_origin *origin)
     }
     close_all(&origin->busy);
     close_all(&origin->idle);
+    opf_tls_sessions_fini(&origin->sessions);
     opf_list_remove(&origin->link);
+    origin->pool->n_origins--;
     opf_mem_free(origin);
 }
 
@@ -121,19 +106,23 @@ void opf_pool_free(opf_pool *pool)
     while (!opf_list_empty(&pool->origins))
         origin_free(OPF_CONTAINER(pool->origins.next, opf_origin, link));
     opf_tls_context_release(pool->tls);
+    opf_network_release(pool->network);
     give_back(pool->engine);
-    opf_mem_free((char *)(uintptr_t)pool->options.ca_file);
-    opf_mem_free((char *)(uintptr_t)pool->options.ca_dir);
+    opf_mem_free(pool->server_name);
     opf_mem_free(pool);
 }
 
-/* Forgets the origins that nothing is kept or asked for of: a session may go to ever new ones. */
+/* Origins without a connection that are kept for their TLS sessions. */
+#define KEPT_ORIGINS 64
+
+/* Forgets the origins that nothing is kept or asked for of: a user may go to ever new ones. */
 static void drop_unused(opf_pool *pool)
 {
     for (opf_node *n = pool->origins.next, *next; n != &pool->origins; n = next) {
         opf_origin *origin = OPF_CONTAINER(n, opf_origin, link);
         next = n->next;
-        if (!origin->n_conns && opf_list_empty(&origin->waiting))
+        if (!origin->n_conns && opf_list_empty(&origin->waiting) &&
+            (!origin->sessions.n || pool->n_origins > KEPT_ORIGINS))
             origin_free(origin);
     }
 }
@@ -154,6 +143,7 @@ static opf_origin *origin_new(opf_pool *pool, const opf_url *url)
     origin->host_len = url->host_len;
     memcpy(origin->host, url->host, url->host_len);
     opf_list_push_front(&pool->origins, &origin->link);
+    pool->n_origins++;
     return origin;
 }
 

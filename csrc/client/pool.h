@@ -14,9 +14,10 @@
 typedef struct opf_origin {
     opf_node link; /* in the pool's list */
     opf_pool *pool;
-    opf_list idle;    /* connections, the one used last first */
-    opf_list busy;    /* connections, dialling ones included */
-    opf_list waiting; /* exchanges */
+    opf_list idle;             /* connections, the one used last first */
+    opf_list busy;             /* connections, dialling ones included */
+    opf_list waiting;          /* exchanges */
+    opf_tls_sessions sessions; /* empty unless the pool's options want them */
     uint32_t n_conns;
     uint16_t port;
     bool tls;
@@ -28,16 +29,16 @@ typedef struct opf_origin {
 struct opf_pool {
     opf_engine *engine;
     opf_list origins;
-    opf_pool_options options; /* its strings are the pool's own */
-    opf_tls_context *tls;     /* held; NULL until a TLS connection is asked for */
+    uint32_t n_origins;
+    opf_pool_options options; /* without what is in the context and the network */
+    opf_tls_context *tls;
+    opf_network *network;
+    char *server_name; /* or NULL: the origin's host */
 };
 
 /* Puts the exchange, whose request is written, on a connection or into the queue. Returns 0 or
  * OPF_ENOMEM. */
 int opf_pool_submit(opf_pool *pool, opf_exchange *exchange, const opf_url *url);
-
-/* The pool's TLS context, made at the first call; NULL with *why set when it can't be made. */
-opf_tls_context *opf_pool_tls(opf_pool *pool, const char **why);
 
 /* Tells the origin that one of its connections has become free (and is in the idle list) or is
  * gone: whoever waits first gets it, or a new one. */

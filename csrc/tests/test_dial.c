@@ -39,22 +39,33 @@ struct fixture {
     opf_loop *loop;
     struct dns_server dns;
     opf_resolver *resolver;
+    opf_network *network;
     int fds;
 };
 
-static bool set_up(struct fixture *fix)
+static bool set_up_network(struct fixture *fix, const opf_network_options *options)
 {
+    int error;
+    char text[256];
     memset(fix, 0, sizeof(*fix));
     fix->fds = drive_count_fds();
     fix->loop = opf_loop_new();
     if (!fix->loop || dns_start(&fix->dns, fix->loop, zone) != 0)
         return false;
     fix->resolver = opf_resolver_new(fix->loop, fix->dns.address);
-    return fix->resolver != NULL;
+    fix->network = opf_network_new(options, &error, text, sizeof(text));
+    return fix->resolver && fix->network;
+}
+
+static bool set_up(struct fixture *fix)
+{
+    static const opf_network_options none;
+    return set_up_network(fix, &none);
 }
 
 static bool tear_down(struct fixture *fix)
 {
+    opf_network_release(fix->network);
     opf_resolver_free(fix->resolver);
     dns_stop(&fix->dns);
     opf_loop_free(fix->loop);
@@ -84,14 +95,16 @@ static void on_done(opf_dial *dial, int fd, opf_failure failure, int err, const 
     struct fixture *fix = call->again;
     call->again = NULL;
     if (fix)
-        opf_dial_start(dial, fix->loop, fix->resolver, "127.0.0.1", 9, call->port, on_done);
+        opf_dial_start(dial, fix->loop, fix->resolver, fix->network, "127.0.0.1", 9, call->port,
+                       on_done);
 }
 
 static int start(struct fixture *fix, struct call *call, const char *host, uint16_t port)
 {
     memset(call, 0, sizeof(*call));
     call->fd = -1;
-    return opf_dial_start(&call->dial, fix->loop, fix->resolver, host, strlen(host), port, on_done);
+    return opf_dial_start(&call->dial, fix->loop, fix->resolver, fix->network, host, strlen(host),
+                          port, on_done);
 }
 
 static bool await(struct fixture *fix, struct call *call)
@@ -526,19 +539,24 @@ static int run_out_of_ports(void)
 static int dial_oneself(void)
 {
     struct fixture fix = {.loop = NULL};
+    static const opf_network_options none;
+    int error;
+    char text[64];
     struct call call;
     if (!enter_small_network("40000 40000"))
         return NOT_HERE;
     /* without a name server, which would take the port */
     fix.loop = opf_loop_new();
     fix.resolver = fix.loop ? opf_resolver_new(fix.loop, "127.0.0.1:9") : NULL;
-    if (!fix.resolver)
+    fix.network = opf_network_new(&none, &error, text, sizeof(text));
+    if (!fix.resolver || !fix.network)
         return 2;
     const char *hosts[] = {"127.0.0.1", "::1"};
     for (int i = 0; i < 2; i++)
         if (!dial(&fix, &call, hosts[i], 40000) || call.fd != -1 ||
             call.failure != OPF_FAIL_REFUSED)
             return 3;
+    opf_network_release(fix.network);
     opf_resolver_free(fix.resolver);
     opf_loop_free(fix.loop);
     return 0;

@@ -1,7 +1,6 @@
 #include "wire/dial.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -11,6 +10,7 @@
 #include "base/mem.h"
 
 #define ATTEMPT_DELAY_NS (250 * OPF_NS_PER_MS) /* RFC 8305, 5 */
+#define UNIX_RETRY_NS (10 * OPF_NS_PER_MS)
 
 /* One address. Its descriptor is the watch's while it is being connected to. */
 struct attempt {
@@ -23,6 +23,7 @@ struct opf_dial_state {
     opf_dial *dial;
     opf_loop *loop;
     opf_resolver *resolver;
+    opf_network *network;
     opf_lookup lookup;
     opf_timer timer; /* for the next attempt */
     struct attempt *attempts;
@@ -31,6 +32,7 @@ struct opf_dial_state {
     size_t open; /* attempts under way */
     int err;     /* that tells most so far */
     int err_rank;
+    const char *why; /* of err, where that doesn't tell; constant text or NULL */
     uint16_t port;
 };
 
@@ -65,19 +67,22 @@ static int rank_of(int err, const opf_addr *addr, uint16_t port)
     case ENETUNREACH:
     case EAFNOSUPPORT:
     case EPROTONOSUPPORT:
+    case EAGAIN: /* of a Unix socket, tried again */
         return 1;
     default:
         return 2;
     }
 }
 
-static void note_failure(struct attempt *attempt, int err)
+static void note_failure(struct attempt *attempt, int err, const char *why)
 {
     struct opf_dial_state *state = attempt->state;
-    int rank = rank_of(err, &attempt->addr, state->port);
+    /* only this machine is to blame for what needs words */
+    int rank = why && err == EADDRNOTAVAIL ? 3 : rank_of(err, &attempt->addr, state->port);
     if (rank > state->err_rank) {
         state->err_rank = rank;
         state->err = err;
+        state->why = why;
     }
 }
 
@@ -85,25 +90,13 @@ static void note_failure(struct attempt *attempt, int err)
 
 static void on_writable(opf_watch *watch, uint32_t events);
 
-static int open_socket(const opf_addr *addr)
-{
-    int one = 1;
-    int fd = socket(addr->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    /* neither is worth a failure; the stamps must be on before the first byte may come */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one));
-    return fd;
-}
-
-/* Returns 0 with the attempt under way, or an errno. */
-static int attempt_begin(struct attempt *attempt)
+/* Returns 0 with the attempt under way, or an errno, with *why a constant text or NULL. */
+static int attempt_begin(struct attempt *attempt, const char **why)
 {
     struct opf_dial_state *state = attempt->state;
     struct sockaddr_storage to;
-    socklen_t len = opf_addr_to_sockaddr(&attempt->addr, state->port, &to);
-    int err, fd = open_socket(&attempt->addr);
+    socklen_t len = opf_network_sockaddr(state->network, &attempt->addr, state->port, &to);
+    int err, fd = opf_network_socket(state->network, attempt->addr.family, why);
     if (fd < 0)
         return errno;
     if (connect(fd, (struct sockaddr *)&to, len) != 0 && errno != EINPROGRESS && errno != EINTR) {
@@ -136,11 +129,18 @@ static bool go_on(struct opf_dial_state *state)
     opf_loop_timer_clear(state->loop, &state->timer);
     while (state->next < state->n) {
         struct attempt *attempt = &state->attempts[state->next++];
-        int err = attempt_begin(attempt);
-        if (err) {
-            note_failure(attempt, err);
-            continue;
+        const char *why;
+        int err = attempt_begin(attempt, &why);
+        if (err)
+            note_failure(attempt, err, why);
+        if (err == EAGAIN && attempt->addr.family == AF_UNIX) {
+            /* the server's queue is full: there is no waiting for that but trying again */
+            state->next--;
+            return opf_loop_timer_set(state->loop, &state->timer,
+                                      opf_clock_mono() + UNIX_RETRY_NS) == 0;
         }
+        if (err)
+            continue;
         /* without memory for the timer the next one just doesn't wait */
         if (state->next == state->n || opf_loop_timer_set(state->loop, &state->timer,
                                                           opf_clock_mono() + ATTEMPT_DELAY_NS) == 0)
@@ -198,7 +198,8 @@ static void finish(struct opf_dial_state *state, int fd, opf_failure failure, in
 static void fail(struct opf_dial_state *state)
 {
     int err = state->err;
-    finish(state, -1, err == ECONNREFUSED ? OPF_FAIL_REFUSED : OPF_FAIL_CONNECT, err, NULL);
+    const char *why = state->why;
+    finish(state, -1, err == ECONNREFUSED ? OPF_FAIL_REFUSED : OPF_FAIL_CONNECT, err, why);
 }
 
 /* A socket that connects to a port of this machine on which nobody listens may be given that very
@@ -207,7 +208,7 @@ static bool is_own_peer(int fd, uint16_t port)
 {
     struct sockaddr_storage own = {0}, peer = {0};
     socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
-    if (getsockname(fd, (struct sockaddr *)&own, &own_len) != 0)
+    if (getsockname(fd, (struct sockaddr *)&own, &own_len) != 0 || own.ss_family == AF_UNIX)
         return false;
     in_port_t own_port = own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
                                                    : ((struct sockaddr_in *)&own)->sin_port;
@@ -236,7 +237,7 @@ static void on_writable(opf_watch *watch, uint32_t events)
         return;
     }
     close(fd);
-    note_failure(attempt, err);
+    note_failure(attempt, err, NULL);
     if (!go_on(state))
         fail(state);
 }
@@ -294,8 +295,8 @@ static int start_known(struct opf_dial_state *state, const opf_addr *addrs, size
     return go_on(state) ? 0 : opf_loop_timer_set(state->loop, &state->timer, 0);
 }
 
-int opf_dial_start(opf_dial *dial, opf_loop *loop, opf_resolver *resolver, const char *host,
-                   size_t host_len, uint16_t port, opf_dial_fn *done)
+int opf_dial_start(opf_dial *dial, opf_loop *loop, opf_resolver *resolver, opf_network *network,
+                   const char *host, size_t host_len, uint16_t port, opf_dial_fn *done)
 {
     size_t n = 0;
     int ret;
@@ -305,13 +306,16 @@ int opf_dial_start(opf_dial *dial, opf_loop *loop, opf_resolver *resolver, const
     state->dial = dial;
     state->loop = loop;
     state->resolver = resolver;
+    state->network = network;
     state->port = port;
     opf_lookup_init(&state->lookup, on_lookup);
     opf_timer_init(&state->timer, on_timer);
     dial->done = done;
     dial->state = state;
     dial->phase = OPF_PHASE_RESOLVE;
-    const opf_addr *addrs = opf_resolver_cached(resolver, host, host_len, &n);
+    const opf_addr *addrs = opf_network_given(network, host, host_len, port, &n);
+    if (!addrs)
+        addrs = opf_resolver_cached(resolver, host, host_len, &n);
     if (addrs)
         ret = start_known(state, addrs, n);
     else

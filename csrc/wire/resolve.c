@@ -134,6 +134,14 @@ static int parse_address(const char *host, size_t len, opf_addr *addr, const cha
     return addr->scope ? IS_ADDRESS : IS_NO_ADDRESS;
 }
 
+bool opf_addr_parse(const char *text, opf_addr *addr, const char **why)
+{
+    int kind = parse_address(text, strlen(text), addr, why);
+    if (kind == IS_NAME)
+        *why = "not an IP address";
+    return kind == IS_ADDRESS;
+}
+
 /* Answers */
 
 static struct answer *answer_new(size_t n)

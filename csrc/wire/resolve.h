@@ -33,6 +33,10 @@ typedef struct opf_addr {
  */
 socklen_t opf_addr_to_sockaddr(const opf_addr *addr, uint16_t port, struct sockaddr_storage *out);
 
+/* Takes an IPv4 or IPv6 address, with a scope or without, into *addr. Returns false with *why set
+ * to a constant text for what is none. */
+bool opf_addr_parse(const char *text, opf_addr *addr, const char **why);
+
 typedef struct opf_resolver opf_resolver;
 typedef struct opf_lookup opf_lookup;
 

@@ -1,32 +1,23 @@
 #include "wire/tls.h"
 
+#include <arpa/inet.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 
-#define HOST_MAX 255 /* RFC 1035, 2.3.4 */
-
-struct opf_tls_context {
-    SSL_CTX *ctx;
-    BIO_METHOD *bio; /* sockets with time stamps, as a BIO */
-    size_t holds;
-    bool verify;
-    char *ca_file;
-    char *ca_dir;
-};
-
 /* What hangs on a stream. */
 typedef struct tls_side {
     SSL *ssl;
     opf_tls_context *context;
-    bool open;   /* the handshake is over */
-    bool broken; /* nothing more may be written, not even a farewell */
+    opf_tls_sessions *sessions; /* NULL: none are kept */
+    const SSL_SESSION *known;   /* the stream's own that needs no keeping; only compared */
+    bool open;                  /* the handshake is over */
+    bool broken;                /* nothing more may be written, not even a farewell */
 } tls_side;
 
 /* The BIO: OpenSSL's reads and writes on the stream's socket */
@@ -92,115 +83,66 @@ static BIO_METHOD *bio_method_new(void)
     return method;
 }
 
-/* Contexts */
+/* Sessions */
+
+void opf_tls_sessions_fini(opf_tls_sessions *sessions)
+{
+    while (sessions->n)
+        SSL_SESSION_free(sessions->kept[--sessions->n]);
+}
+
+static void drop_session(opf_tls_sessions *sessions, uint32_t i)
+{
+    SSL_SESSION_free(sessions->kept[i]);
+    sessions->n--;
+    memmove(sessions->kept + i, sessions->kept + i + 1,
+            (sessions->n - i) * sizeof(sessions->kept[0]));
+}
+
+/* Offers the newest session that can be. Without one, or without memory, the handshake is a full
+ * one. */
+static void offer_session(tls_side *side)
+{
+    opf_tls_sessions *sessions = side->sessions;
+    while (sessions && sessions->n) {
+        uint32_t last = sessions->n - 1;
+        SSL_SESSION *session = sessions->kept[last];
+        bool once = SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION;
+        bool offered = SSL_SESSION_is_resumable(session) && SSL_set_session(side->ssl, session);
+        if (offered)
+            side->known = session;
+        if (once || !offered)
+            drop_session(sessions, last);
+        if (offered)
+            return;
+    }
+}
+
+/* Keeps the stream's session if it is a new one that can be resumed. They are looked for instead of
+ * being told by OpenSSL's callback, which would have to be set in a context that may be another's:
+ * TLS 1.3 sends its tickets at any time behind the handshake, and each makes a new session. */
+static void keep_session(tls_side *side)
+{
+    opf_tls_sessions *sessions = side->sessions;
+    const SSL_SESSION *now = sessions ? SSL_get0_session(side->ssl) : NULL;
+    if (!now || now == side->known)
+        return;
+    side->known = now;
+    if (!SSL_SESSION_is_resumable(now))
+        return;
+    if (sessions->n == OPF_TLS_SESSIONS)
+        drop_session(sessions, 0);
+    sessions->kept[sessions->n] = SSL_get1_session(side->ssl);
+    sessions->n++;
+}
+
+/* Streams */
 
 static const char *reason(const char *otherwise)
 {
     const char *text = ERR_reason_error_string(ERR_peek_last_error());
     return text ? text : otherwise;
 }
-
-static bool load_trust(opf_tls_context *context, char *error, size_t size)
-{
-    if (!context->ca_file && !context->ca_dir) {
-        if (SSL_CTX_set_default_verify_paths(context->ctx) == 1)
-            return true;
-        snprintf(error, size, "the system's CA certificates can't be loaded: %s",
-                 reason("unknown"));
-        return false;
-    }
-    if (context->ca_file && SSL_CTX_load_verify_file(context->ctx, context->ca_file) != 1) {
-        snprintf(error, size, "CA bundle %s can't be loaded: %s", context->ca_file,
-                 reason("no certificate in it"));
-        return false;
-    }
-    if (context->ca_dir && SSL_CTX_load_verify_dir(context->ctx, context->ca_dir) != 1) {
-        snprintf(error, size, "CA directory %s can't be used: %s", context->ca_dir,
-                 reason("unknown"));
-        return false;
-    }
-    return true;
-}
-
-static bool set_up(SSL_CTX *ctx, bool verify)
-{
-    static const unsigned char alpn[] = "\x08http/1.1";
-    SSL_CTX_set_verify(ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-    /* thousands of connections idle at a time: no buffers then, and no sessions that nobody resumes
-     */
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_read_ahead(ctx, 1); /* a record for one system call, not two */
-    return SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn) - 1) == 0;
-}
-
-static bool copy_text(char **to, const char *from)
-{
-    if (!from)
-        return true;
-    *to = opf_mem_strdup(from);
-    return *to != NULL;
-}
-
-opf_tls_context *opf_tls_context_new(const opf_tls_options *options, char *error, size_t size)
-{
-    snprintf(error, size, "out of memory");
-    opf_tls_context *context = opf_mem_zalloc(sizeof(*context));
-    if (!context)
-        return NULL;
-    context->holds = 1;
-    context->verify = options->verify;
-    ERR_clear_error();
-    if (!copy_text(&context->ca_file, options->ca_file) ||
-        !copy_text(&context->ca_dir, options->ca_dir))
-        goto fail;
-    context->bio = bio_method_new();
-    context->ctx = SSL_CTX_new(TLS_client_method());
-    if (!context->bio || !context->ctx || !set_up(context->ctx, options->verify))
-        goto fail;
-    /* the system's store is some 140 certificates: only read when something is checked against it
-     */
-    if ((options->verify || options->ca_file || options->ca_dir) &&
-        !load_trust(context, error, size))
-        goto fail;
-    ERR_clear_error();
-    return context;
-
-fail:
-    ERR_clear_error();
-    opf_tls_context_release(context);
-    return NULL;
-}
-
-static bool same(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-bool opf_tls_context_is(const opf_tls_context *context, const opf_tls_options *options)
-{
-    return context->verify == options->verify && same(context->ca_file, options->ca_file) &&
-           same(context->ca_dir, options->ca_dir);
-}
-
-void opf_tls_context_hold(opf_tls_context *context)
-{
-    context->holds++;
-}
-
-void opf_tls_context_release(opf_tls_context *context)
-{
-    if (!context || --context->holds)
-        return;
-    SSL_CTX_free(context->ctx);
-    BIO_meth_free(context->bio);
-    opf_mem_free(context->ca_file);
-    opf_mem_free(context->ca_dir);
-    opf_mem_free(context);
-}
-
-/* Streams */
 
 /* Tells what a call of OpenSSL that did not succeed means. */
 static int outcome(opf_stream *stream, int ret)
@@ -228,7 +170,7 @@ static int outcome(opf_stream *stream, int ret)
     if (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
         return OPF_IO_EOF;
 #endif
-    if (!side->open && side->context->verify && verdict != X509_V_OK) {
+    if (!side->open && verdict != X509_V_OK && (SSL_get_verify_mode(side->ssl) & SSL_VERIFY_PEER)) {
         stream->failure = OPF_FAIL_CERTIFICATE;
         stream->detail = X509_verify_cert_error_string(verdict);
     } else {
@@ -239,16 +181,34 @@ static int outcome(opf_stream *stream, int ret)
     return OPF_IO_ERROR;
 }
 
+/* A context of the driver's that logs its keys expects an SSL object of the driver's behind each
+ * stream, and would take ours for one. It may begin to do so at any time. */
+static const char KEY_LOG[] = "the SSL context logs its keys, which can't be done here";
+
+static bool has_key_log(const opf_tls_context *context)
+{
+    return context->options.ssl_ctx && SSL_CTX_get_keylog_callback(context->ctx);
+}
+
 static int tls_handshake(opf_stream *stream)
 {
     tls_side *side = stream->tls;
+    if (has_key_log(side->context)) {
+        stream->failure = OPF_FAIL_TLS;
+        stream->detail = KEY_LOG;
+        stream->err = 0;
+        return OPF_IO_ERROR;
+    }
     ERR_clear_error();
     int ret = SSL_do_handshake(side->ssl);
-    if (ret == 1) {
-        side->open = true;
-        return 0;
-    }
-    return outcome(stream, ret);
+    if (ret != 1)
+        return outcome(stream, ret);
+    side->open = true;
+    if (SSL_version(side->ssl) >= TLS1_3_VERSION)
+        side->known = SSL_get0_session(side->ssl); /* no ticket has come for it yet */
+    else
+        keep_session(side);
+    return 0;
 }
 
 static ssize_t tls_recv(opf_stream *stream, uint8_t *data, size_t size)
@@ -257,6 +217,7 @@ static ssize_t tls_recv(opf_stream *stream, uint8_t *data, size_t size)
     size_t n;
     ERR_clear_error();
     int ret = SSL_read_ex(side->ssl, data, size, &n);
+    keep_session(side);
     return ret == 1 ? (ssize_t)n : outcome(stream, ret);
 }
 
@@ -328,48 +289,84 @@ static const opf_stream_ops tls_ops = {
 };
 
 /* Names the server: an IP address is checked but never sent (RFC 6066, 3). */
-static bool name_server(SSL *ssl, const char *host, bool verify)
+static bool name_server(SSL *ssl, const char *name, bool check)
 {
-    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-    if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1)
-        return true;
-    ERR_clear_error();
-    if (SSL_set_tlsext_host_name(ssl, host) != 1)
+    char address[INET6_ADDRSTRLEN];
+    size_t len = strcspn(name, "%"); /* a scope means nothing to the server */
+    if (len < sizeof(address)) {
+        memcpy(address, name, len);
+        address[len] = '\0';
+        struct in6_addr any;
+        if (inet_pton(AF_INET6, address, &any) == 1 || inet_pton(AF_INET, address, &any) == 1)
+            return !check || X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), address) == 1;
+    }
+    if (SSL_set_tlsext_host_name(ssl, name) != 1)
         return false;
-    return !verify || SSL_set1_host(ssl, host) == 1;
+    return !check || SSL_set1_host(ssl, name) == 1;
 }
 
-int opf_stream_open_tls(opf_stream *stream, int fd, opf_tls_context *context, const char *host,
-                        size_t host_len)
+/* Makes the SSL what we need, whoever its context belongs to. */
+static bool set_up(SSL *ssl)
 {
-    char name[HOST_MAX + 1];
-    if (host_len > HOST_MAX)
-        host_len = HOST_MAX; /* such a name was never resolved */
-    memcpy(name, host, host_len);
-    name[host_len] = '\0';
+    static const unsigned char alpn[] = "\x08http/1.1";
+    /* thousands of connections idle at a time: no buffers then */
+    SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                          SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
+    SSL_set_read_ahead(ssl, 1); /* a record for one system call, not two */
+    SSL_set_msg_callback(ssl, NULL);
+    return SSL_set_alpn_protos(ssl, alpn, sizeof(alpn) - 1) == 0;
+}
+
+/* Makes the stream's SSL. Returns false without memory. */
+static bool open_ssl(tls_side *side, opf_stream *stream, const char *name)
+{
+    opf_tls_context *context = side->context;
+    const opf_tls_options *options = &context->options;
+    if (!context->bio && !(context->bio = bio_method_new()))
+        return false;
+    side->ssl = SSL_new(context->ctx);
+    BIO *bio = side->ssl ? BIO_new(context->bio) : NULL;
+    if (!bio)
+        return false;
+    BIO_set_data(bio, stream);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(side->ssl, bio, bio);
+    SSL_set_connect_state(side->ssl);
+    return set_up(side->ssl) &&
+           name_server(side->ssl, name, options->ssl_ctx ? options->check_name : options->verify);
+}
+
+int opf_stream_open_tls(opf_stream *stream, int fd, opf_tls_context *context, const char *name,
+                        opf_tls_sessions *sessions, const char **why)
+{
+    *why = "the server's name is too long for TLS";
+    if (strlen(name) > TLSEXT_MAXLEN_host_name)
+        return OPF_EINVAL;
+    *why = "no TLS context can be made";
+    int ret = opf_tls_context_ready(context);
+    if (ret != 0)
+        return ret;
     tls_side *side = opf_mem_zalloc(sizeof(*side));
     if (!side)
         return OPF_ENOMEM;
     opf_tls_context_hold(context);
     side->context = context;
-    side->ssl = SSL_new(context->ctx);
-    BIO *bio = side->ssl ? BIO_new(context->bio) : NULL;
-    if (!bio)
-        goto fail;
-    BIO_set_data(bio, stream);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(side->ssl, bio, bio);
-    SSL_set_connect_state(side->ssl);
-    if (!name_server(side->ssl, name, context->verify))
-        goto fail;
+    side->sessions = sessions;
+    if (!open_ssl(side, stream, name)) {
+        ERR_clear_error();
+        side_free(side);
+        return OPF_ENOMEM;
+    }
+    offer_session(side);
     opf_stream_init(stream);
     stream->ops = &tls_ops;
     stream->fd = fd;
     stream->tls = side;
     return 0;
+}
 
-fail:
-    ERR_clear_error();
-    side_free(side);
-    return OPF_ENOMEM;
+bool opf_stream_resumed(const opf_stream *stream)
+{
+    const tls_side *side = stream->tls;
+    return side && SSL_session_reused(side->ssl);
 }
