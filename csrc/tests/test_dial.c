@@ -6,9 +6,11 @@
 #include <net/if.h>
 #include <netinet/tcp.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -613,6 +615,209 @@ TEST(nobody_is_connected_to_himself)
     int ret = in_child(dial_oneself);
     if (ret != NOT_HERE)
         CHECK_EQ_INT(ret, 0);
+}
+
+/* Sources and given addresses */
+
+static void check_reaches_by(const opf_network_options *options, const char *host,
+                             const char *address)
+{
+    struct fixture fix;
+    struct call call;
+    uint16_t port = 0;
+    CHECK(set_up_network(&fix, options));
+    int listener = listen_on(address, &port);
+    CHECK(listener >= 0);
+    CHECK(dial(&fix, &call, host, port));
+    CHECK(call.fd >= 0);
+    CHECK_STR(peer_of(call.fd), address);
+    CHECK_EQ_INT(opf_resolver_asked(fix.resolver), 0);
+    close(call.fd);
+    close(listener);
+    CHECK(tear_down(&fix));
+}
+
+TEST(given_addresses_are_not_looked_up)
+{
+    static const opf_resolve resolve[] = {{"both.test", 0, "224.0.0.1"},
+                                          {"both.test", 0, "127.0.0.5"},
+                                          {"127.0.0.1", 0, "127.0.0.6"}};
+    const opf_network_options options = {.resolve = resolve, .n_resolve = 3};
+    check_reaches_by(&options, "both.test", "127.0.0.5");
+    check_reaches_by(&options, "Both.TEST", "127.0.0.5");
+    check_reaches_by(&options, "127.0.0.1", "127.0.0.6");
+}
+
+TEST(a_family_without_a_source_is_passed_over)
+{
+    const char *const sources[] = {"127.0.0.7"};
+    const opf_network_options options = {.sources = sources, .n_sources = 1};
+    static const opf_resolve six = {"six.test", 0, "::1"};
+    struct fixture fix;
+    struct call call;
+    uint16_t port = 0;
+    CHECK(set_up_network(&fix, &options));
+    int listener = listen_on("127.0.0.1", &port);
+    CHECK(listener >= 0);
+    CHECK(dial(&fix, &call, "both.test", port));
+    CHECK(call.fd >= 0);
+    struct sockaddr_in own;
+    socklen_t len = sizeof(own);
+    CHECK(getsockname(call.fd, (struct sockaddr *)&own, &len) == 0);
+    CHECK(own.sin_addr.s_addr == inet_addr("127.0.0.7"));
+    close(call.fd);
+    close(listener);
+    /* what the server of the other family says goes before that there is none */
+    CHECK(dial(&fix, &call, "both.test", port));
+    CHECK_EQ_INT(call.failure, OPF_FAIL_REFUSED);
+    CHECK(call.detail == NULL);
+    CHECK(tear_down(&fix));
+
+    opf_network_options with_six = options;
+    with_six.resolve = &six;
+    with_six.n_resolve = 1;
+    CHECK(set_up_network(&fix, &with_six));
+    CHECK(dial(&fix, &call, "six.test", port));
+    CHECK_EQ_INT(call.failure, OPF_FAIL_CONNECT);
+    CHECK_EQ_INT(call.err, EAFNOSUPPORT);
+    CHECK_STR(call.detail, "no source address is of the server's address family");
+    CHECK(tear_down(&fix));
+}
+
+#define PORTS 20
+#define SOURCES 3
+
+/* Dials the server until no port is left; returns how often that went well, at most max. */
+static int dial_out(struct fixture *fix, struct call *calls, uint16_t port, int max)
+{
+    int n = 0;
+    while (n < max && dial(fix, &calls[n], "127.0.0.1", port) && calls[n].fd >= 0)
+        n++;
+    return n < max && calls[n].failure == OPF_FAIL_CONNECT && calls[n].err == EADDRNOTAVAIL ? n : 0;
+}
+
+/* Each of some sources has all ports of this machine, for each server anew. */
+static int use_all_ports(void)
+{
+    enum { MAX = SOURCES * PORTS + 1 };
+    const char *const sources[SOURCES] = {"127.0.0.2", "127.0.0.3", "127.0.0.4"};
+    const opf_network_options options = {.sources = sources, .n_sources = SOURCES};
+    struct fixture fix = {.loop = NULL};
+    struct call calls[2][MAX];
+    int listeners[2], n[2];
+    if (!enter_small_network("40000 40019"))
+        return NOT_HERE;
+    if (!set_up_network(&fix, &options))
+        return 2;
+    for (int i = 0; i < 2; i++) {
+        uint16_t port = (uint16_t)(900 + i);
+        listeners[i] = listen_on("127.0.0.1", &port);
+        if (listeners[i] < 0 || listen(listeners[i], MAX) != 0)
+            return 3;
+        n[i] = dial_out(&fix, calls[i], port, MAX);
+        if (n[i] <= (SOURCES - 1) * PORTS) /* a port or two are the kernel's secret */
+            return 4;
+    }
+    for (int i = 0; i < 2; i++) {
+        while (n[i] > 0)
+            close(calls[i][--n[i]].fd);
+        close(listeners[i]);
+    }
+    return tear_down(&fix) ? 0 : 5;
+}
+
+TEST(each_source_has_all_ports)
+{
+    int ret = in_child(use_all_ports);
+    if (ret != NOT_HERE)
+        CHECK_EQ_INT(ret, 0);
+}
+
+/* Unix sockets */
+
+/* Listens on a Unix socket, abstract for a path that begins with '@'; -1 on failure. */
+static int listen_unix(const char *path, int backlog)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+    memcpy(name.sun_path, path, len + 1);
+    if (*path == '@')
+        name.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (bind(fd, (struct sockaddr *)&name,
+             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + (*path != '@'))) == 0 &&
+        listen(fd, backlog) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* A path that nobody has. */
+static const char *unix_path(bool abstract)
+{
+    static char path[64];
+    snprintf(path, sizeof(path), "%s/tmp/opf-test-%d.sock", abstract ? "@" : "", (int)getpid());
+    if (!abstract)
+        unlink(path);
+    return path;
+}
+
+TEST(unix_sockets)
+{
+    for (int abstract = 0; abstract < 2; abstract++) {
+        struct fixture fix;
+        struct call call;
+        const char *path = unix_path(abstract);
+        CHECK(set_up_network(&fix, &(opf_network_options){.unix_path = path, .keep_alive_s = 9}));
+        int listener = listen_unix(path, 5);
+        CHECK(listener >= 0);
+        CHECK(dial(&fix, &call, "nowhere.test.", 80));
+        CHECK(call.fd >= 0);
+        CHECK_EQ_INT(opf_resolver_asked(fix.resolver), 0);
+        int fd = accept(listener, NULL, NULL);
+        CHECK(fd >= 0 && write(fd, "x", 1) == 1);
+        char byte = 0;
+        CHECK(read(call.fd, &byte, 1) == 1 && byte == 'x');
+        close(fd);
+        close(call.fd);
+        close(listener);
+        /* the path stays and is refused, an abstract name is gone with its socket */
+        CHECK(dial(&fix, &call, "nowhere.test.", 80));
+        CHECK_EQ_INT(call.failure, OPF_FAIL_REFUSED);
+        unlink(path);
+        CHECK(dial(&fix, &call, "nowhere.test.", 80));
+        CHECK_EQ_INT(call.err, abstract ? ECONNREFUSED : ENOENT);
+        CHECK(tear_down(&fix));
+    }
+}
+
+TEST(a_unix_socket_with_a_full_queue_is_waited_for)
+{
+    struct fixture fix;
+    struct call call, more[4];
+    const char *path = unix_path(true);
+    CHECK(set_up_network(&fix, &(opf_network_options){.unix_path = path}));
+    int listener = listen_unix(path, 0), n = 0;
+    CHECK(listener >= 0);
+    for (; n < 4; n++) {
+        CHECK_EQ_INT(start(&fix, &more[n], "any", 80), 0);
+        drive_idle(fix.loop);
+        if (!more[n].done)
+            break;
+    }
+    CHECK(n > 0 && n < 4);
+    CHECK_EQ_INT(more[n].done, 0);
+    CHECK_EQ_INT(start(&fix, &call, "any", 80), 0);
+    opf_dial_cancel(&call.dial); /* while it waits */
+    close(accept(listener, NULL, NULL));
+    CHECK(await(&fix, &more[n]));
+    CHECK(more[n].fd >= 0);
+    for (int i = 0; i <= n; i++)
+        close(more[i].fd);
+    close(listener);
+    CHECK(tear_down(&fix));
 }
 
 TEST(a_cancelled_dial_is_over)
