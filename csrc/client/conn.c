@@ -232,6 +232,7 @@ static void begin(opf_conn *conn, uint64_t now)
     conn->send_err = 0;
     conn->unread = false;
     conn->paused = false;
+    conn->read_blocked = false;
     opf_h1_begin(&conn->h1, &exchange->message, exchange->head_request, options->max_headers,
                  options->max_body);
     set_deadline(conn, now, exchange->result.timeouts.network_ns);
@@ -313,7 +314,11 @@ static bool receive_once(opf_conn *conn)
         size = sizeof(engine->recv);
     }
     ssize_t n = conn->stream.ops->recv(&conn->stream, data, size);
-    if (n == OPF_IO_READ || n == OPF_IO_WRITE) {
+    if (n == OPF_IO_WRITE) {
+        conn->read_blocked = true;
+        watch_for(conn, RECEIVING | EPOLLOUT);
+        return false;
+    } else if (n == OPF_IO_READ) {
         return false;
     } else if (n == OPF_IO_EOF) {
         on_eof(conn);
@@ -514,7 +519,12 @@ static void on_busy(opf_conn *conn, uint32_t events)
     opf_exchange *exchange = conn->exchange;
     if (events & EPOLLRDHUP)
         conn->half_closed = true;
-    /* TLS may want to read before it can write */
+    /* TLS may want to write before it can be read, and the other way round */
+    bool can_read = events & (RECEIVING | EPOLLHUP | EPOLLERR);
+    if (conn->read_blocked && (events & EPOLLOUT)) {
+        conn->read_blocked = false;
+        can_read = true;
+    }
     bool held_up = exchange->result.phase == OPF_PHASE_SEND && !exchange->hungry &&
                    !(conn->watch.events & EPOLLOUT);
     if ((events & EPOLLOUT) || (held_up && !conn->send_err)) {
@@ -523,7 +533,7 @@ static void on_busy(opf_conn *conn, uint32_t events)
         if (exchange->conn != conn)
             return;
     }
-    if (events & (RECEIVING | EPOLLHUP | EPOLLERR))
+    if (can_read)
         receive(conn);
 }
 

@@ -34,6 +34,7 @@ struct opf_conn {
     opf_conn_state state;
     bool paused;         /* not read: its stream holds enough that nobody has taken */
     bool half_closed;    /* the server has ended its side: nothing more can be asked of it */
+    bool read_blocked;   /* the stream has to write before it can be read on (TLS) */
     bool unread;         /* the stream holds bytes already: the timer goes on with them */
     int send_err;        /* errno of a send that failed: maybe an answer came all the same */
     size_t sent;         /* bytes of the request that are written */

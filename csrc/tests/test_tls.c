@@ -1,84 +1,19 @@
 /* TLS as servers really speak it: many records at once, records too many, and talk of their own. */
 #include "opf_test.h"
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "drive.h"
 #include "opf.h"
 #include "peer.h"
-
-#define CERTIFICATE "tests/servers/certificates/localhost.pem"
-
-/* The server's side of a connection: what it writes is kept until it is flushed as one piece. */
-typedef struct side {
-    SSL *ssl;
-    SSL_CTX *ctx;
-    BIO *in;
-    BIO *out;
-    int fd;
-} side;
-
-static bool side_flush(side *s)
-{
-    char data[1 << 16];
-    int n;
-    while ((n = BIO_read(s->out, data, sizeof(data))) > 0)
-        if (send(s->fd, data, (size_t)n, MSG_NOSIGNAL) != n)
-            return false;
-    return true;
-}
-
-static bool side_fill(side *s)
-{
-    char data[1 << 14];
-    ssize_t n = recv(s->fd, data, sizeof(data), 0);
-    return n > 0 && BIO_write(s->in, data, (int)n) == n;
-}
-
-static void side_fini(side *s)
-{
-    SSL_free(s->ssl);
-    SSL_CTX_free(s->ctx);
-    ERR_clear_error();
-}
-
-/* Makes the side and does the handshake, whose last words are only sent by the next flush. */
-static bool side_init(side *s, int fd, int version)
-{
-    *s = (side){.fd = fd, .ctx = SSL_CTX_new(TLS_server_method())};
-    SSL_CTX_set_max_proto_version(s->ctx, version);
-    if (SSL_CTX_use_certificate_chain_file(s->ctx, CERTIFICATE) != 1 ||
-        SSL_CTX_use_PrivateKey_file(s->ctx, CERTIFICATE, SSL_FILETYPE_PEM) != 1)
-        return false;
-    s->ssl = SSL_new(s->ctx);
-    s->in = BIO_new(BIO_s_mem());
-    s->out = BIO_new(BIO_s_mem());
-    SSL_set_bio(s->ssl, s->in, s->out);
-    SSL_set_accept_state(s->ssl);
-    while (SSL_do_handshake(s->ssl) != 1)
-        if (!side_flush(s) || !side_fill(s))
-            return false;
-    return true;
-}
-
-static bool side_read(side *s)
-{
-    char data[1 << 14];
-    while (SSL_read(s->ssl, data, sizeof(data)) <= 0)
-        if (!side_flush(s) || !side_fill(s))
-            return false;
-    return true;
-}
-
-static void side_write(side *s, const char *text)
-{
-    SSL_write(s->ssl, text, (int)strlen(text));
-}
+#include "tls_side.h"
 
 /* A client with one pool */
 typedef struct client {
@@ -238,6 +173,106 @@ TEST(no_answer_is_no_success)
     opf_exchange_free(post.exchange);
     client_fini(&c);
     free(body);
+}
+
+/* Receiving that has to write */
+
+#define RECORD (16U << 10)
+#define RECORD_MORE 29 /* bytes that TLS 1.2 puts around one, with the usual cipher */
+
+/* A server on a Unix socket, which takes whole records or nothing, so that it is known when it is
+ * full. Its first client tells how many fit, the second one is asked to renegotiate with exactly
+ * those on their way: its answer to that has to wait. */
+typedef struct jam {
+    int listener;
+    char path[64];
+    size_t body; /* of a request that fills the socket */
+    pthread_t thread;
+} jam;
+
+static bool jam_measure(jam *j)
+{
+    side s;
+    int fd = accept(j->listener, NULL, NULL), bytes = 0;
+    if (side_init(&s, fd, TLS1_2_VERSION) && side_flush(&s)) {
+        usleep(300000); /* the client writes until nothing more goes in */
+        if (ioctl(fd, FIONREAD, &bytes) == 0)
+            j->body = (size_t)bytes / (RECORD + RECORD_MORE) * RECORD;
+    }
+    side_fini(&s);
+    close(fd);
+    return j->body > 0;
+}
+
+static void jam_renegotiate(jam *j)
+{
+    side s;
+    char data[RECORD];
+    int fd = accept(j->listener, NULL, NULL);
+    if (side_init(&s, fd, TLS1_2_VERSION) && side_flush(&s)) {
+        usleep(300000);
+        SSL_renegotiate(s.ssl);
+        SSL_do_handshake(s.ssl);
+        side_flush(&s);
+        usleep(100000);
+        bool open = true;
+        while (open && SSL_renegotiate_pending(s.ssl)) /* the request comes first */
+            if (SSL_read(s.ssl, data, sizeof(data)) <= 0)
+                open = side_flush(&s) && (!SSL_renegotiate_pending(s.ssl) || side_fill(&s));
+        if (open)
+            side_write(&s, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        side_flush(&s);
+        peer_wait_closed(fd);
+    }
+    side_fini(&s);
+    close(fd);
+}
+
+static void *jam_serve(void *arg)
+{
+    if (jam_measure(arg))
+        jam_renegotiate(arg);
+    return NULL;
+}
+
+static bool jam_init(jam *j)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    *j = (jam){.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    int len = snprintf(j->path, sizeof(j->path), "@opf-test-tls-%d", (int)getpid());
+    memcpy(name.sun_path + 1, j->path + 1, (size_t)len - 1);
+    return bind(j->listener, (struct sockaddr *)&name,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len)) == 0 &&
+           listen(j->listener, 5) == 0 && pthread_create(&j->thread, NULL, jam_serve, j) == 0;
+}
+
+TEST(receiving_waits_until_it_can_write)
+{
+    jam j;
+    call post = {0};
+    int error;
+    char text[64];
+    size_t size = 4U << 20;
+    void *body = calloc(1, size);
+    CHECK(jam_init(&j) && body);
+    opf_pool_options options = {.network.unix_path = j.path};
+    opf_engine *engine = opf_engine_new(NULL);
+    opf_pool *pool = opf_pool_new(engine, &options, &error, text, sizeof(text));
+    CHECK(pool);
+    CHECK_EQ_INT(call_submit(&post, engine, pool, "POST", true, 443, body, size), 0);
+    CHECK(call_drive(engine, &post.done, 1)); /* the server closes */
+    CHECK(j.body > 0 && j.body < size);
+    CHECK_EQ_INT(call_submit(&post, engine, pool, "POST", true, 443, body, j.body), 0);
+    bool done = call_drive(engine, &post.done, 2);
+    opf_failure failure = opf_exchange_result(post.exchange)->failure;
+    opf_exchange_free(post.exchange);
+    opf_pool_free(pool);
+    opf_engine_free(engine);
+    pthread_join(j.thread, NULL);
+    close(j.listener);
+    free(body);
+    CHECK(done);
+    CHECK_EQ_INT(failure, OPF_FAIL_NONE);
 }
 
 #ifdef OPF_FAULTS

@@ -1,6 +1,7 @@
 #include "wire/tls_context.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,14 +29,17 @@ static void set_string(opf_tls_options *options, size_t i, const char *s)
     memcpy((char *)options + strings[i], &s, sizeof(s));
 }
 
-/* What OpenSSL says: where it is in doubt, the first of its errors is the one nearest the cause. */
+/* What OpenSSL says: the first of its errors is the one nearest the cause. otherwise: of what there
+ * is none of, for files that hold something else. */
 static const char *reason(const char *otherwise)
 {
     unsigned long code = ERR_peek_error();
     if (ERR_SYSTEM_ERROR(code))
         return strerror(ERR_GET_REASON(code));
     const char *text = ERR_reason_error_string(code);
-    return text ? text : otherwise;
+    bool other = ERR_GET_REASON(code) == ERR_R_UNSUPPORTED ||
+                 (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE);
+    return text && !other ? text : otherwise;
 }
 
 /* Where a text goes that says why there is no context. */
@@ -104,7 +108,7 @@ static bool load_key(SSL_CTX *ctx, const opf_tls_options *options, const passwor
     if (given->asked)
         return fails(why, "client key %s can't be decrypted: %s", file,
                      given->text ? "the password is wrong" : "it needs a password");
-    return fails(why, "client key %s can't be loaded: %s", file, reason("no key in it"));
+    return fails(why, "client key %s can't be loaded: %s", file, reason("no private key in it"));
 }
 
 static bool load_certificate(SSL_CTX *ctx, const opf_tls_options *options, problem *why)

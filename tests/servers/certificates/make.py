@@ -1,7 +1,8 @@
 """Makes the certificates in this folder anew. Needs the ``cryptography`` package.
 
-They are for tests alone and valid until 2124. The authority's key is thrown away. Each server's
-file holds its key and its certificate.
+They are for tests alone and valid until 2124. The authority's key is thrown away. Each file holds a
+key and its certificate, but ``client-rsa.key``, which is a key alone. The key of
+``client-locked.pem`` is encrypted with `PASSWORD`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,20 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 from cryptography.x509.oid import NameOID
 
 HERE = Path(__file__).resolve().parent
 BEGIN = datetime.datetime(2024, 1, 1)
 END = datetime.datetime(2124, 1, 1)
 Key = ec.EllipticCurvePrivateKey
+PASSWORD = b"correct horse"
 
 
 def name(text: str) -> x509.Name:
@@ -73,8 +80,9 @@ def main() -> None:
     def new_key() -> Key:
         return ec.generate_private_key(ec.SECP256R1())
 
-    def write(file: str, key: Key, pem: bytes) -> None:
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    def write(file: str, key: Key | rsa.RSAPrivateKey, pem: bytes, password: bytes = b"") -> None:
+        lock = BestAvailableEncryption(password) if password else NoEncryption()
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
         (HERE / file).write_bytes(private + pem)
 
     here: list[x509.GeneralName] = [
@@ -96,6 +104,11 @@ def main() -> None:
     write("expired.pem", key, certificate("localhost", key, ca, root, here, end=past))
     key = new_key()
     write("self-signed.pem", key, certificate("localhost", key, "localhost", key, here))
+    key = new_key()
+    client = certificate("client", key, ca, root, [])
+    write("client.pem", key, client)
+    write("client-locked.pem", key, client, PASSWORD)
+    write("client-rsa.key", rsa.generate_private_key(65537, 2048), b"")
 
 
 if __name__ == "__main__":
