@@ -51,9 +51,10 @@ class Engine:
         """Stop watching; greenlets that wait are never switched to any more."""
 
     def totals(self) -> dict[str, int]:
-        """Counts since the engine was made: connects, handshakes, lookups, replaced (kept
-        connections found closed before use), stamped and unstamped (responses timed by the kernel's
-        stamp or by the clock); and as of now: connections, exchanges, waiting (greenlets)."""
+        """Counts since the engine was made: connects, handshakes, resumed (of the handshakes),
+        lookups, replaced (kept connections found closed before use), stamped and unstamped
+        (responses timed by the kernel's stamp or by the clock); and as of now: connections,
+        exchanges, waiting (greenlets)."""
 
 class Pool:
     """Connections of one user, or of several that share them, and their options."""
@@ -69,8 +70,29 @@ class Pool:
         ca_dir: bytes | None = None,
         max_headers: int = 0,
         max_body: int = 0,
+        *,
+        cert_file: bytes | None = None,
+        key_file: bytes | None = None,
+        key_password: bytes | None = None,
+        min_version: int = 0,
+        max_version: int = 0,
+        ciphers: bytes | None = None,
+        ciphersuites: bytes | None = None,
+        ssl_context: Any = None,
+        server_name: bytes | None = None,
+        tls_resume: bool = False,
+        sources: list[bytes] = ...,
+        resolve: list[tuple[bytes, int, bytes]] = ...,
+        unix_path: bytes | None = None,
+        keep_alive: int = 0,
+        delay: bool = False,
     ) -> None:
-        """Times in seconds (0: no limit), sizes in bytes (0: the engine's default)."""
+        """Times in seconds (0: no limit), sizes in bytes (0: the engine's default).
+
+        The rest is opf_pool_options of the engine: versions are opf_tls_version, resolve is (host,
+        port or 0, address). ssl_context: an ssl.SSLContext, in the place of all else about TLS; it
+        is kept as long as the pool. Raises ValueError and TypeError for one that can't be used;
+        other values that can't are told by the first request, as a ValueError."""
 
     def close_idle_connections(self) -> None:
         """Close the kept connections: the next request makes a new one."""

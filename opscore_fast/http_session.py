@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
@@ -32,7 +32,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, extract_zipped_paths, select_
 from urllib3 import PoolManager
 from urllib3.util import Timeout
 
-from opscore_fast import _core, engines
+from opscore_fast import _core, engines, options
 from opscore_fast._core import Pool
 from opscore_fast._version import __version__
 from opscore_fast.cookies import RequestsCookieJar
@@ -52,24 +52,23 @@ class _Pools:
     One pool for each set of TLS options, since these belong to a connection.
     """
 
-    def __init__(self, concurrency: int, options: Mapping[str, Any]) -> None:
-        self._options = {
-            "concurrency": concurrency,
-            "connection_timeout": 0.0,
-            "network_timeout": 0.0,
-            **options,
-        }
-        self.plain = Pool(engines.current, **self._options)
+    def __init__(self, limits: Mapping[str, int], connection_options: options.Options) -> None:
+        self._limits = {"connection_timeout": 0.0, "network_timeout": 0.0, **limits}
+        self._options = connection_options
+        self.plain = self._new(connection_options, False)
         self._by_tls: dict[Any, Pool] = {}
+
+    def _new(self, connection_options: options.Options, verify: bool) -> Pool:
+        arguments = options.pool_arguments(connection_options, verify=verify)
+        return Pool(engines.current, **self._limits, **arguments)
 
     def under_tls(self, verify: Any, cert: Any) -> Pool:
         """Return the pool for requests' verify (bool or path) and cert (path, pair or None)."""
         key = verify, tuple(cert) if isinstance(cert, list) else cert
         pool = self._by_tls.get(key)
         if pool is None:
-            pool = self._by_tls[key] = Pool(
-                engines.current, **{**self._options, **_tls_options(verify, cert)}
-            )
+            given = _with_tls(self._options, verify, cert)
+            pool = self._by_tls[key] = self._new(given, bool(verify))
         return pool
 
     def close_idle_connections(self) -> None:
@@ -77,35 +76,41 @@ class _Pools:
             pool.close_idle_connections()
 
 
-def _tls_options(verify: Any, cert: Any) -> dict[str, Any]:
-    """Return the options of a Pool for requests' verify and cert.
+def _with_tls(given: options.Options, verify: Any, cert: Any) -> options.Options:
+    """Return the options with requests' verify and cert in them.
 
     Raises OSError for files that are not there, as requests does.
     """
-    options: dict[str, Any] = {"verify": bool(verify)}
-    if verify:
+    changed = given.copy()
+    if not verify:
+        changed["ca_bundle"] = None
+    elif verify is not True or given.get("ca_bundle") is None:
         trusted = extract_zipped_paths(DEFAULT_CA_BUNDLE_PATH) if verify is True else verify
         if not Path(trusted).exists():
             raise OSError(
                 f"Could not find a suitable TLS CA certificate bundle, invalid path: {trusted}"
             )
-        options["ca_dir" if Path(trusted).is_dir() else "ca_file"] = os.fsencode(trusted)
+        changed["ca_bundle"] = trusted
     if cert:
-        raise unsupported("cert")
-    return options
+        pair = (cert, None) if isinstance(cert, str | os.PathLike) else cert
+        for what, path in zip(("certificate", "key"), pair, strict=False):
+            if path and not Path(path).exists():
+                raise OSError(f"Could not find the TLS {what} file, invalid path: {path}")
+        changed["client_cert"] = pair if pair[1] else pair[0]
+    return changed
 
 
 # For each PoolManager the pools that stand for it.
 _shares: weakref.WeakKeyDictionary[PoolManager, _Pools] = weakref.WeakKeyDictionary()
 
 
-def _shared(manager: PoolManager, options: Mapping[str, Any]) -> _Pools:
+def _shared(manager: PoolManager, limits: Mapping[str, int]) -> _Pools:
     """Return the pools that stand for a urllib3 PoolManager, which several users may have."""
     pools = _shares.get(manager)
     if pools is None:
         given = manager.connection_pool_kw
         limit = int(given.get("maxsize", 10)) if given.get("block") else _UNLIMITED
-        pools = _shares[manager] = _Pools(limit, options)
+        pools = _shares[manager] = _Pools({**limits, "concurrency": limit}, {})
     return pools
 
 
@@ -234,7 +239,8 @@ class HttpSession(_core.HttpSession, requests.Session):  # type: ignore[misc]
     base_url: str that paths are put behind, with user and password if Basic authentication is
     wanted. request_event: EventHook to report requests to. user: the User it belongs to, or None.
     pool_manager: urllib3 PoolManager whose users share connections, or None. max_retries: times
-    that a request lost without an answer is sent again, if its method is idempotent.
+    that a request lost without an answer is sent again, if its method is idempotent. Others:
+    opscore_fast.options.Options.
 
     Raises ValueError for values that can't be used, LocustError for what is not supported.
     """
@@ -249,6 +255,7 @@ class HttpSession(_core.HttpSession, requests.Session):  # type: ignore[misc]
         max_retries: int = 0,
         max_response_headers: int = 0,
         max_response_body: int = 0,
+        **connection_options: Unpack[options.Options],
     ) -> None:
         self.headers = default_headers()
         self.auth = None
@@ -261,13 +268,16 @@ class HttpSession(_core.HttpSession, requests.Session):  # type: ignore[misc]
         self.trust_env = False
         self.cookies = RequestsCookieJar()
         self.max_redirects = requests.models.DEFAULT_REDIRECT_LIMIT
-        options = {
+        limits = {
+            "concurrency": _UNLIMITED,
             "max_headers": int(max_response_headers),
             "max_body": int(max_response_body),
         }
-        self.pools = (
-            _Pools(_UNLIMITED, options) if pool_manager is None else _shared(pool_manager, options)
-        )
+        if pool_manager is None:
+            self.pools = _Pools(limits, connection_options)
+        else:
+            options.refuse(connection_options, "pool_manager")
+            self.pools = _shared(pool_manager, limits)
         super().__init__(
             base_url=self._take_credentials(base_url),
             request_event=request_event,

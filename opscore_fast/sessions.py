@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
 
-import os
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from gevent.ssl import create_default_context
 from locust.event import EventHook
 from locust.user import User
 
-from opscore_fast import engines
+from opscore_fast import engines, options
 from opscore_fast._core import FastSession, Pool
 from opscore_fast._version import __version__
 from opscore_fast.bodies import basic_auth
@@ -51,9 +50,9 @@ class FastHttpSession(FastSession):
     insecure: accept any certificate. network_timeout, connection_timeout: seconds, see
     FastHttpUser. max_redirects: int. max_retries: times that a request lost without an answer is
     sent again, if its method is idempotent. concurrency: connections to one origin
-    at most. headers: dict that goes with every request. ca_bundle: PEM file or directory of CA
-    certificates. max_response_headers, max_response_body: bytes, 0 for the engine's defaults (64
-    KiB, 1 GiB).
+    at most. headers: dict that goes with every request. ssl_context_factory: called once for an
+    ssl.SSLContext to use, as Locust's class does. max_response_headers, max_response_body: bytes, 0
+    for the engine's defaults (64 KiB, 1 GiB). Others: opscore_fast.options.Options.
 
     Raises ValueError for values that can't be used, LocustError for what is not supported yet.
     """
@@ -75,12 +74,11 @@ class FastHttpSession(FastSession):
         headers: dict[str, Any] | None = None,
         proxy_host: str | None = None,
         proxy_port: int | None = None,
-        ca_bundle: str | os.PathLike[str] | None = None,
         max_response_headers: int = 0,
         max_response_body: int = 0,
+        **connection_options: Unpack[options.Options],
     ) -> None:
         for what, given in (
-            ("ssl_context_factory", ssl_context_factory),
             ("proxy_host", proxy_host),
             ("proxy_port", proxy_port),
         ):
@@ -89,23 +87,28 @@ class FastHttpSession(FastSession):
         if int(concurrency) < 1:
             raise ValueError(f"concurrency is 1 or more, not {concurrency}")
         base_url, authorization = _split_credentials(base_url)
-        ca_file, ca_dir = _find_ca(ca_bundle)
-        super().__init__(
-            base_url=base_url,
-            request_event=request_event,
-            user=user,
-            pool=_shared(client_pool)
-            or Pool(
+        if client_pool is not None:
+            options.refuse(connection_options, "client_pool")
+            pool = _shared(client_pool)
+        else:
+            pool = Pool(
                 engines.current,
                 connection_timeout=float(connection_timeout or 0),
                 network_timeout=float(network_timeout or 0),
                 concurrency=int(concurrency),
-                verify=not insecure,
-                ca_file=ca_file,
-                ca_dir=ca_dir,
                 max_headers=int(max_response_headers),
                 max_body=int(max_response_body),
-            ),
+                **options.pool_arguments(
+                    connection_options,
+                    verify=not insecure,
+                    ssl_context_factory=ssl_context_factory,
+                ),
+            )
+        super().__init__(
+            base_url=base_url,
+            request_event=request_event,
+            user=user,
+            pool=pool,
             default_headers=_default_headers(headers),
             max_redirects=max(0, int(max_redirects)),
             max_retries=max(0, int(max_retries)),
@@ -154,13 +157,13 @@ _POOL_ARGUMENTS = {
     "network_timeout",
     "insecure",
     "disable_ipv6",
+    "ssl_context_factory",
+    "ssl_options",
 }
 
 
-def _shared(client_pool: Any) -> Pool | None:
+def _shared(client_pool: Any) -> Pool:
     """Return the pool that stands for a geventhttpclient HTTPClientPool."""
-    if client_pool is None:
-        return None
     arguments = getattr(client_pool, "client_args", None)
     if not isinstance(arguments, dict):
         raise TypeError("client_pool is a geventhttpclient HTTPClientPool")
@@ -174,8 +177,25 @@ def _shared(client_pool: Any) -> Pool | None:
             network_timeout=float(arguments.get("network_timeout", 5.0)),
             concurrency=int(arguments.get("concurrency", 1)),
             verify=not arguments.get("insecure", False),
+            **_share_tls(arguments),
         )
     return share
+
+
+def _share_tls(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return what an HTTPClientPool's ssl_context_factory and ssl_options are for Pool."""
+    factory, given = arguments.get("ssl_context_factory"), arguments.get("ssl_options")
+    if factory is None and not given:
+        return {}
+    given = dict(given or {})
+    name = given.get("server_hostname")
+    context = options.make_context(
+        factory or create_default_context,
+        not arguments.get("insecure", False),
+        cafile=given.get("ca_certs"),
+        ssl_options=given,
+    )
+    return {"ssl_context": context, "server_name": name.encode() if name else None}
 
 
 def _split_credentials(base_url: str | None) -> tuple[str | None, str | None]:
@@ -190,17 +210,6 @@ def _split_credentials(base_url: str | None) -> tuple[str | None, str | None]:
         return base_url, None
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
     return urlunsplit(bare), basic_auth((unquote(parts.username), unquote(parts.password)))
-
-
-def _find_ca(ca_bundle: str | os.PathLike[str] | None) -> tuple[bytes | None, bytes | None]:
-    if ca_bundle is None:
-        return None, None
-    path = Path(ca_bundle)
-    if path.is_dir():
-        return None, os.fsencode(path)
-    if path.is_file():
-        return os.fsencode(path), None
-    raise ValueError(f"ca_bundle is neither a file nor a directory: {path}")
 
 
 def _default_headers(headers: dict[str, Any] | None) -> list[tuple[bytes, bytes]]:

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
 
-import os
-
 from locust.contrib.fasthttp import FastHttpUser as LocustFastHttpUser
 from locust.env import Environment
 from locust.user import User
 from locust.user.users import HttpUser as LocustHttpUser
 
+from opscore_fast import options
 from opscore_fast.http_session import HttpSession
 from opscore_fast.sessions import FastHttpSession
 
 
-class FastHttpUser(LocustFastHttpUser):
+class FastHttpUser(options.ConnectionOptions, LocustFastHttpUser):
     """A drop-in for locust.FastHttpUser whose requests are C.
 
-    Class attributes are Locust's, and their meaning too, with these additions. network_timeout is
+    Class attributes are Locust's, and their meaning too, with these additions and those of
+    opscore_fast.options.ConnectionOptions. network_timeout is
     in seconds without progress while a request is sent or its response received, connection_timeout
     in seconds for each of resolving, connecting and the TLS handshake; 0 or None for neither.
     """
 
     abstract = True
-
-    ca_bundle: str | os.PathLike[str] | None = None
-    """PEM file, or directory of hashed certificates, to trust instead of the system's CAs when
-    insecure is False."""
 
     max_response_headers: int = 0
     """Limit in bytes on a response's status line and headers; 0: 64 KiB."""
@@ -54,17 +50,18 @@ class FastHttpUser(LocustFastHttpUser):
             headers=self.default_headers,
             proxy_host=self.proxy_host,
             proxy_port=self.proxy_port,
-            ca_bundle=self.ca_bundle,
             max_response_headers=self.max_response_headers,
             max_response_body=self.max_response_body,
+            **options.of_user(self),
         )
 
 
-class HttpUser(LocustHttpUser):
+class HttpUser(options.ConnectionOptions, LocustHttpUser):
     """A drop-in for locust.HttpUser whose requests are C.
 
     Its client is an opscore_fast.HttpSession, which is a requests.Session. Class attributes are
-    Locust's, with these additions.
+    Locust's, with these additions and those of opscore_fast.options.ConnectionOptions. The client's
+    verify and cert, and those of a request, go before ca_bundle and client_cert.
     """
 
     abstract = True
@@ -91,4 +88,5 @@ class HttpUser(LocustHttpUser):
             max_retries=self.max_retries,
             max_response_headers=self.max_response_headers,
             max_response_body=self.max_response_body,
+            **options.of_user(self),
         )

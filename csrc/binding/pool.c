@@ -2,6 +2,8 @@
 
 #include <structmember.h>
 
+#include "binding/ssl_context.h"
+
 uint64_t seconds_to_ns(double seconds)
 {
     if (!(seconds > 0))
@@ -51,16 +53,104 @@ int Pool_ready(Pool *self)
 
 /* The type */
 
-static int keep_path(Pool *self, PyObject *bytes, const char *name, const char **path)
+/* Points *text into a bytes object, or leaves it for None. */
+static int keep_text(Pool *self, PyObject *bytes, const char *name, const char **text)
 {
+    char *data;
     if (bytes == Py_None)
         return 0;
     if (!PyBytes_Check(bytes)) {
         PyErr_Format(PyExc_TypeError, "%s is bytes or None", name);
         return -1;
     }
-    *path = PyBytes_AS_STRING(bytes);
-    return PyList_Append(self->strings, bytes);
+    if (PyBytes_AsStringAndSize(bytes, &data, NULL) != 0) /* with a NUL in it */
+        return -1;
+    *text = data;
+    return PyList_Append(self->kept, bytes);
+}
+
+static int keep_sources(Pool *self, PyObject *list)
+{
+    opf_network_options *network = &self->options.network;
+    Py_ssize_t n = PyList_GET_SIZE(list);
+    self->sources = n ? PyMem_Calloc((size_t)n, sizeof(*self->sources)) : NULL;
+    if (n && !self->sources) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    network->sources = self->sources;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        self->sources[i] = "";
+        if (keep_text(self, PyList_GET_ITEM(list, i), "a source", &self->sources[i]) != 0)
+            return -1;
+        network->n_sources++;
+    }
+    return 0;
+}
+
+static int keep_resolve(Pool *self, PyObject *list)
+{
+    opf_network_options *network = &self->options.network;
+    Py_ssize_t n = PyList_GET_SIZE(list);
+    self->resolve = n ? PyMem_Calloc((size_t)n, sizeof(*self->resolve)) : NULL;
+    if (n && !self->resolve) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    network->resolve = self->resolve;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        opf_resolve *resolve = &self->resolve[i];
+        PyObject *host, *address;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "SHS", &host, &resolve->port, &address) ||
+            keep_text(self, host, "a host", &resolve->host) != 0 ||
+            keep_text(self, address, "an address", &resolve->address) != 0)
+            return -1;
+        network->n_resolve++;
+    }
+    return 0;
+}
+
+/* The objects that Pool() is given for its options. */
+typedef struct Given {
+    PyObject *ca_file, *ca_dir, *cert_file, *key_file, *key_password, *ciphers, *ciphersuites;
+    PyObject *ssl_context, *server_name, *sources, *resolve, *unix_path;
+} Given;
+
+static int keep_tls(Pool *self, const Given *given)
+{
+    opf_tls_options *tls = &self->options.tls;
+    if (given->ssl_context != Py_None) {
+        PyObject *check = PyObject_GetAttrString(given->ssl_context, "check_hostname");
+        int checks = check ? PyObject_IsTrue(check) : -1;
+        Py_XDECREF(check);
+        if (checks < 0)
+            PyErr_Clear(); /* it is no context, and there are better words for that */
+        tls->ssl_ctx = ssl_context_get(given->ssl_context);
+        tls->check_name = checks > 0;
+        if (!tls->ssl_ctx || PyList_Append(self->kept, given->ssl_context) != 0)
+            return -1;
+    }
+    return keep_text(self, given->ca_file, "ca_file", &tls->ca_file) != 0 ||
+                   keep_text(self, given->ca_dir, "ca_dir", &tls->ca_dir) != 0 ||
+                   keep_text(self, given->cert_file, "cert_file", &tls->cert_file) != 0 ||
+                   keep_text(self, given->key_file, "key_file", &tls->key_file) != 0 ||
+                   keep_text(self, given->key_password, "key_password", &tls->key_password) != 0 ||
+                   keep_text(self, given->ciphers, "ciphers", &tls->ciphers) != 0 ||
+                   keep_text(self, given->ciphersuites, "ciphersuites", &tls->ciphersuites) != 0
+               ? -1
+               : 0;
+}
+
+static int keep_options(Pool *self, const Given *given)
+{
+    opf_pool_options *options = &self->options;
+    if (keep_tls(self, given) != 0 ||
+        keep_text(self, given->server_name, "server_name", &options->server_name) != 0 ||
+        keep_text(self, given->unix_path, "unix_path", &options->network.unix_path) != 0)
+        return -1;
+    if (given->sources && keep_sources(self, given->sources) != 0)
+        return -1;
+    return given->resolve ? keep_resolve(self, given->resolve) : 0;
 }
 
 static PyObject *Pool_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
@@ -72,33 +162,66 @@ static PyObject *Pool_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     return (PyObject *)self;
 }
 
-static int Pool_init(Pool *self, PyObject *args, PyObject *kwargs)
+static int parse(Pool *self, PyObject *args, PyObject *kwargs, PyObject **factory, Given *given)
 {
     static char *keywords[] = {
         "engine_factory", "concurrency", "connection_timeout", "network_timeout", "verify",
-        "ca_file",        "ca_dir",      "max_headers",        "max_body",        NULL};
-    PyObject *factory, *ca_file = Py_None, *ca_dir = Py_None;
+        "ca_file", "ca_dir", "max_headers", "max_body",
+        /* by name only */
+        "cert_file", "key_file", "key_password", "min_version", "max_version", "ciphers",
+        "ciphersuites", "ssl_context", "server_name", "tls_resume", "sources", "resolve",
+        "unix_path", "keep_alive", "delay", NULL};
     double connection_timeout = 60.0, network_timeout = 60.0;
-    unsigned int concurrency = 10;
-    int verify = 0;
+    unsigned int concurrency = 10, keep_alive = 0;
+    int verify = 0, min_version = 0, max_version = 0, resume = 0, delay = 0;
     Py_ssize_t max_headers = 0, max_body = 0;
-    if (self->engine_factory) {
-        PyErr_SetString(PyExc_RuntimeError, "a Pool is set up once");
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O|IddpOOnn$OOOiiOOOOpO!O!OIp:Pool", keywords, factory, &concurrency,
+            &connection_timeout, &network_timeout, &verify, &given->ca_file, &given->ca_dir,
+            &max_headers, &max_body, &given->cert_file, &given->key_file, &given->key_password,
+            &min_version, &max_version, &given->ciphers, &given->ciphersuites, &given->ssl_context,
+            &given->server_name, &resume, &PyList_Type, &given->sources, &PyList_Type,
+            &given->resolve, &given->unix_path, &keep_alive, &delay))
+        return -1;
+    if (min_version < OPF_TLS_ANY || min_version > OPF_TLS_1_3 || max_version < OPF_TLS_ANY ||
+        max_version > OPF_TLS_1_3) {
+        PyErr_SetString(PyExc_ValueError, "no such version of TLS");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|IddpOOnn:Pool", keywords, &factory,
-                                     &concurrency, &connection_timeout, &network_timeout, &verify,
-                                     &ca_file, &ca_dir, &max_headers, &max_body))
-        return -1;
     self->options = (opf_pool_options){
         .concurrency = concurrency,
         .timeouts = {seconds_to_ns(connection_timeout), seconds_to_ns(network_timeout)},
         .max_headers = max_headers > 0 ? (size_t)max_headers : 0,
         .max_body = max_body > 0 ? (size_t)max_body : 0,
-        .tls.verify = verify};
-    self->strings = PyList_New(0);
-    if (!self->strings || keep_path(self, ca_file, "ca_file", &self->options.tls.ca_file) != 0 ||
-        keep_path(self, ca_dir, "ca_dir", &self->options.tls.ca_dir) != 0)
+        .tls = {.verify = verify,
+                .min_version = (opf_tls_version)min_version,
+                .max_version = (opf_tls_version)max_version},
+        .tls_resume = resume,
+        .network = {.keep_alive_s = keep_alive, .delay = delay}};
+    return 0;
+}
+
+static int Pool_init(Pool *self, PyObject *args, PyObject *kwargs)
+{
+    PyObject *factory;
+    Given given = {.ca_file = Py_None,
+                   .ca_dir = Py_None,
+                   .cert_file = Py_None,
+                   .key_file = Py_None,
+                   .key_password = Py_None,
+                   .ciphers = Py_None,
+                   .ciphersuites = Py_None,
+                   .ssl_context = Py_None,
+                   .server_name = Py_None,
+                   .unix_path = Py_None};
+    if (self->kept) {
+        PyErr_SetString(PyExc_RuntimeError, "a Pool is set up once");
+        return -1;
+    }
+    if (parse(self, args, kwargs, &factory, &given) != 0)
+        return -1;
+    self->kept = PyList_New(0);
+    if (!self->kept || keep_options(self, &given) != 0)
         return -1;
     self->engine_factory = Py_NewRef(factory);
     return 0;
@@ -116,6 +239,7 @@ static int Pool_traverse(Pool *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->engine);
     Py_VISIT(self->engine_factory);
+    Py_VISIT(self->kept);
     return 0;
 }
 
@@ -124,7 +248,9 @@ static void Pool_dealloc(Pool *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     opf_pool_free(self->pool);
-    Py_XDECREF(self->strings);
+    PyMem_Free(self->sources);
+    PyMem_Free(self->resolve);
+    Py_XDECREF(self->kept);
     Py_XDECREF(self->engine_factory);
     Py_XDECREF(self->engine);
     type->tp_free(self);

@@ -11,7 +11,9 @@ typedef struct Pool {
     opf_pool *pool; /* likewise */
     PyObject *engine_factory;
     opf_pool_options options;
-    PyObject *strings; /* list of what the options point into */
+    PyObject *kept;       /* list of the objects that the options point into */
+    const char **sources; /* of the options */
+    opf_resolve *resolve; /* likewise */
 } Pool;
 
 /* Makes the engine and the pool if they are not there yet, and checks that they may be used here

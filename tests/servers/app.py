@@ -102,6 +102,7 @@ class Port:
         self.server: asyncio.Server | None = None
         self.connections: set[Connection] = set()
         self.server_names: list[str | None] = []
+        self.peers: list[dict[str, Any]] = []
         self.every = 0
         self.clear()
 
@@ -126,6 +127,7 @@ class Port:
             "targets": self.targets,
             "statuses": self.statuses,
             "server_names": self.server_names,
+            "peers": self.peers,
         }
 
 
@@ -146,6 +148,7 @@ class Connection(asyncio.Protocol):
         self.port.accepted += 1
         self.number = self.port.accepted
         self.port.most_open = max(self.port.most_open, len(self.port.connections))
+        self.port.peers.append(describe(transport))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.port.connections.discard(self)
@@ -304,9 +307,33 @@ def answer_to(request: Request, port: Port) -> Answer:
     return answer
 
 
-def tls_context(certificate: str, port: Port) -> ssl.SSLContext:
+def describe(transport: asyncio.Transport) -> dict[str, Any]:
+    """What a server sees of a client that has connected."""
+    name = transport.get_extra_info("peername")
+    address = name[0] if isinstance(name, tuple) else name
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return {"address": address}
+    subject = (tls.getpeercert() or {}).get("subject", ())
+    return {
+        "address": address,
+        "version": tls.version(),
+        "cipher": tls.cipher()[0],
+        "client": next((value for ((_, value),) in subject), None),
+        "resumed": tls.session_reused,
+    }
+
+
+def tls_context(
+    port: Port, certificate: str, client_authority: str, highest: str
+) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / certificate)
+    if client_authority:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(CERTIFICATES / client_authority)
+    if highest:
+        context.maximum_version = ssl.TLSVersion[highest]
 
     def note_name(_socket: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
         port.server_names.append(name)
@@ -321,14 +348,29 @@ class App:
     def __init__(self) -> None:
         self.ports: dict[int, Port] = {}
 
-    async def listen(self, certificate: str = "", host: str = "127.0.0.1") -> int:
+    async def listen(
+        self,
+        certificate: str = "",
+        host: str = "127.0.0.1",
+        client_authority: str = "",
+        highest: str = "",
+        unix: str = "",
+    ) -> int:
+        """Listen and return the port; for a Unix socket ("@name": abstract) a negative number.
+
+        client_authority: ask for certificates of it. highest: TLSv1_2 or another ssl.TLSVersion.
+        """
         port = Port()
-        tls = tls_context(certificate, port) if certificate else None
+        tls = tls_context(port, certificate, client_authority, highest) if certificate else None
         loop = asyncio.get_running_loop()
-        port.server = await loop.create_server(
-            lambda: Connection(port), host, 0, ssl=tls, backlog=1024
-        )
-        number: int = port.server.sockets[0].getsockname()[1]
+        options: dict[str, Any] = {"ssl": tls, "backlog": 1024}
+        if unix:
+            path = "\0" + unix[1:] if unix[0] == "@" else unix
+            port.server = await loop.create_unix_server(lambda: Connection(port), path, **options)
+            number = -1 - len(self.ports)
+        else:
+            port.server = await loop.create_server(lambda: Connection(port), host, 0, **options)
+            number = port.server.sockets[0].getsockname()[1]
         self.ports[number] = port
         return number
 

@@ -1,0 +1,392 @@
+"""What users of both kinds may say about their connections: TLS and network.
+
+`ConnectionOptions` is where the class attributes live, `Options` are the same as keyword arguments
+of a session, and `pool_arguments` turns them into those of the C engine's Pool. A value that can't
+be used is a ValueError (TypeError for one of the wrong type) that names the attribute.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from geventhttpclient.connectionpool import SSLConnectionPool, init_ssl_context
+from locust.exception import LocustError
+
+from opscore_fast import engines
+from opscore_fast._core import Pool
+
+StrPath = str | os.PathLike[str]
+ClientCert = StrPath | tuple[StrPath, StrPath] | tuple[StrPath, StrPath, str]
+
+KEEPALIVE_MAX = 32767
+"""Seconds: what Linux takes."""
+
+
+class ConnectionOptions:
+    """The class attributes of a user that say how its connections are made."""
+
+    ca_bundle: StrPath | None = None
+    """PEM file, or directory of hashed certificates, to trust instead of the system's CAs when
+    certificates are verified."""
+
+    client_cert: ClientCert | None = None
+    """Client certificate: a PEM file with the certificate, its chain and its private key; or
+    (certificate, key); or (certificate, key, password of the key)."""
+
+    tls_server_name: str | None = None
+    """Name to tell the server (SNI) and to look for in its certificate, in the place of the URL's
+    host."""
+
+    tls_min_version: str | None = None
+    """Lowest version of TLS to speak: "1.0", "1.1", "1.2" or "1.3". None: what the system's OpenSSL
+    allows."""
+
+    tls_max_version: str | None = None
+    """Highest version of TLS to speak, likewise."""
+
+    tls_ciphers: str | None = None
+    """OpenSSL's cipher list, such as "ECDHE+AESGCM:!SHA1". Names that begin with TLS_ are of TLS
+    1.3; without any, its ciphers are the default ones."""
+
+    tls_session_resumption: bool = False
+    """Resume TLS sessions: a user's next connection to a server takes up the session of one before,
+    as browsers do, which saves the server most of a handshake. Each user has its own sessions."""
+
+    source_addresses: Iterable[str] = ()
+    """This machine's IPv4 and IPv6 addresses to connect from, in turn over all users. Each makes
+    some 28,000 more connections to one server possible (net.ipv4.ip_local_port_range)."""
+
+    unix_socket: StrPath | None = None
+    """Unix socket to connect to, whatever the URL's host, which is only told to the server.
+    "@name": an abstract one."""
+
+    resolve: Mapping[str, str | Iterable[str]] | None = None
+    """Addresses of hosts, as with curl's --resolve: {"host:port" or "host": address or addresses}.
+    These hosts are never looked up."""
+
+    tcp_keepalive: float | None = None
+    """Seconds of silence after which TCP probes whether the server is still there (SO_KEEPALIVE).
+    None: it doesn't."""
+
+    tcp_nodelay: bool = True
+    """Send everything at once (TCP_NODELAY). False lets the kernel hold small pieces back until
+    what was sent before is acknowledged."""
+
+
+class Options(TypedDict, total=False):
+    """`ConnectionOptions` as keyword arguments."""
+
+    ca_bundle: StrPath | None
+    client_cert: ClientCert | None
+    tls_server_name: str | None
+    tls_min_version: str | None
+    tls_max_version: str | None
+    tls_ciphers: str | None
+    tls_session_resumption: bool
+    source_addresses: Iterable[str]
+    unix_socket: StrPath | None
+    resolve: Mapping[str, str | Iterable[str]] | None
+    tcp_keepalive: float | None
+    tcp_nodelay: bool
+
+
+_NAMES = tuple(Options.__annotations__)
+
+_IN_CONTEXT = ("client_cert", "tls_min_version", "tls_max_version", "tls_ciphers")
+"""What an SSLContext says for itself."""
+
+_VERSIONS = {"1.0": 1, "1.1": 2, "1.2": 3, "1.3": 4}
+"""By their names, opf_tls_version of the engine."""
+
+
+def of_user(user: ConnectionOptions) -> Options:
+    """Return the options of a user's class attributes."""
+    return cast(Options, {name: getattr(user, name) for name in _NAMES})
+
+
+def refuse(options: Options, what: str) -> None:
+    """Raise ValueError if any of the options is set, which has no effect with `what`."""
+    for name, value in options.items():
+        if value != getattr(ConnectionOptions, name):
+            raise ValueError(f"{name} has no effect with {what}")
+
+
+def pool_arguments(
+    options: Options,
+    *,
+    verify: bool,
+    ssl_context_factory: Callable[..., Any] | None = None,
+) -> dict[str, Any]:
+    """Return the keyword arguments of Pool for a user's options.
+
+    verify: check certificates. ssl_context_factory: as of Locust's FastHttpSession. Raises
+    ValueError, TypeError, and LocustError for an SSLContext that can't be used.
+    """
+    for name in options.keys() - set(_NAMES):
+        raise TypeError(f"no such option: {name}")
+    arguments = {
+        "server_name": _text(options, "tls_server_name"),
+        "tls_resume": bool(options.get("tls_session_resumption")),
+        "sources": _source_addresses(options),
+        "unix_path": _unix_socket(options),
+        "resolve": _resolve(options),
+        "keep_alive": _keepalive(options),
+        "delay": not options.get("tcp_nodelay", True),
+    }
+    if ssl_context_factory is not None:
+        return arguments | {"ssl_context": _made_context(options, verify, ssl_context_factory)}
+    tls: dict[str, Any] = {"verify": verify, **_trust(options), **_client_cert(options)}
+    return arguments | tls | _spoken(options)
+
+
+# TLS
+
+
+def _trust(options: Options) -> dict[str, bytes | None]:
+    ca_bundle = options.get("ca_bundle")
+    if ca_bundle is None:
+        return {}
+    path = Path(_path("ca_bundle", ca_bundle))
+    if path.is_dir():
+        return {"ca_dir": os.fsencode(path)}
+    if path.is_file():
+        return {"ca_file": os.fsencode(path)}
+    raise ValueError(f"ca_bundle is neither a file nor a directory: {path}")
+
+
+def _client_cert(options: Options) -> dict[str, bytes]:
+    given = options.get("client_cert")
+    if given is None:
+        return {}
+    if not isinstance(given, (tuple, list)):
+        return {"cert_file": _file("client_cert", given)}
+    if len(given) not in (2, 3):
+        raise ValueError("client_cert is a path, (cert, key) or (cert, key, password)")
+    arguments = {
+        "cert_file": _file("client_cert", given[0]),
+        "key_file": _file("client_cert", given[1]),
+    }
+    if len(given) == 3 and given[2] is not None:
+        password = given[2]
+        # Its text must not get into the exception's.
+        if not isinstance(password, (str, bytes)) or not password:
+            raise ValueError("client_cert: the password is a str that isn't empty")
+        arguments["key_password"] = password.encode() if isinstance(password, str) else password
+        if b"\0" in arguments["key_password"]:
+            raise ValueError("client_cert: the password has a NUL in it")
+    return arguments
+
+
+def _spoken(options: Options) -> dict[str, Any]:
+    lowest, highest = _version(options, "tls_min_version"), _version(options, "tls_max_version")
+    if highest and highest < lowest:
+        raise ValueError("tls_max_version is below tls_min_version")
+    names = [name for name in re.split("[:, ]", _str(options, "tls_ciphers") or "") if name]
+    if options.get("tls_ciphers") is not None and not names:
+        raise ValueError("tls_ciphers names no cipher")
+    suites = [name for name in names if name.startswith("TLS_")]
+    others = [name for name in names if not name.startswith("TLS_")]
+    return {
+        "min_version": lowest,
+        "max_version": highest,
+        "ciphers": ":".join(others).encode() or None,
+        "ciphersuites": ":".join(suites).encode() or None,
+    }
+
+
+def _version(options: Options, name: str) -> int:
+    version = options.get(name)
+    if version is None:
+        return 0
+    if version not in _VERSIONS:
+        raise ValueError(f"{name} is one of {', '.join(_VERSIONS)}, not {version!r}")
+    return _VERSIONS[str(version)]
+
+
+# An SSLContext of the user's
+
+
+def _made_context(options: Options, verify: bool, factory: Callable[..., Any]) -> Any:
+    for name in _IN_CONTEXT:
+        if options.get(name) is not None:
+            raise ValueError(f"{name} has no effect with ssl_context_factory: set the context up")
+    trust = _trust(options)
+    if "ca_dir" in trust:
+        raise ValueError("ca_bundle is a file, not a directory, when there is ssl_context_factory")
+    file = trust.get("ca_file")
+    return make_context(factory, verify, cafile=os.fsdecode(file) if file else None)
+
+
+def make_context(
+    factory: Callable[..., Any],
+    check_hostname: bool,
+    cafile: str | None = None,
+    ssl_options: dict[str, Any] | None = None,
+) -> Any:
+    """Make an SSLContext as geventhttpclient's pool does, and see whether it can be used.
+
+    Raises LocustError if not, and what the factory raises.
+    """
+    context = init_ssl_context(
+        _CheckedFactory(factory),
+        cafile or SSLConnectionPool.default_options["ca_certs"],
+        check_hostname=check_hostname,
+        ssl_options=ssl_options,
+    )
+    for reason in _objections(context):
+        raise _refused(reason)
+    try:
+        Pool(engines.current, ssl_context=context)
+    except (TypeError, ValueError) as error:
+        raise _refused(str(error)) from None
+    return context
+
+
+class _CheckedFactory:
+    """A factory whose product is a context, before anything is set in it."""
+
+    def __init__(self, factory: Callable[..., Any]) -> None:
+        if not callable(factory):
+            raise TypeError("ssl_context_factory is a function that returns an ssl.SSLContext")
+        self._factory = factory
+
+    def __call__(self, **arguments: Any) -> Any:
+        context = self._factory(**arguments)
+        if not isinstance(context, ssl.SSLContext):
+            raise _refused(f"it returned a {type(context).__name__}, not an ssl.SSLContext")
+        return context
+
+
+def _objections(context: ssl.SSLContext) -> Iterable[str]:
+    if context.protocol == ssl.PROTOCOL_TLS_SERVER:
+        yield "the context is for servers"
+    # What is called back expects Python's own SSL objects.
+    if context.keylog_filename is not None:
+        yield "the context logs its keys (keylog_filename)"
+    if context._msg_callback is not None:  # type: ignore[attr-defined]
+        yield "the context has a message callback"
+
+
+def _refused(reason: str) -> LocustError:
+    return LocustError(
+        f"ssl_context_factory can't be honoured by opscore_fast: {reason}."
+        " Use ca_bundle, client_cert and the other TLS attributes, or locust.FastHttpUser"
+    )
+
+
+# Network
+
+
+def _source_addresses(options: Options) -> list[bytes]:
+    given = options.get("source_addresses") or ()
+    if isinstance(given, (str, bytes)):
+        raise TypeError("source_addresses is a list of addresses")
+    return [_address("source_addresses", address) for address in given]
+
+
+def _unix_socket(options: Options) -> bytes | None:
+    given = options.get("unix_socket")
+    if given is None:
+        return None
+    path = os.fsencode(_path("unix_socket", given))
+    if path in (b"", b"@"):
+        raise ValueError("unix_socket is empty")
+    if len(path) > 107:
+        raise ValueError(f"unix_socket is longer than 107 bytes: {os.fsdecode(path)}")
+    return path
+
+
+def _resolve(options: Options) -> list[tuple[bytes, int, bytes]]:
+    given = options.get("resolve")
+    if given is None:
+        return []
+    if not isinstance(given, Mapping):
+        raise TypeError("resolve is a dict: {host:port or host: address}")
+    entries = []
+    for key, addresses in given.items():
+        host, port = _host_and_port(key)
+        if isinstance(addresses, (str, bytes)):
+            addresses = [addresses]
+        found = [_address(f"resolve[{key!r}]", address) for address in addresses]
+        if not found:
+            raise ValueError(f"resolve[{key!r}] has no address")
+        entries += [(host, port, address) for address in found]
+    return entries
+
+
+def _host_and_port(key: Any) -> tuple[bytes, int]:
+    match = re.fullmatch(r"(\[[^\]]+\]|[^:\[\]\s]+|[^\[\]\s]*::[^\[\]\s]*)(?::(\d+))?", str(key))
+    if not match:
+        raise ValueError(f"resolve: {key!r} is neither host nor host:port (IPv6 in brackets)")
+    port = int(match[2]) if match[2] else 0
+    if match[2] and not 0 < port < 65536:
+        raise ValueError(f"resolve: {key!r} has no valid port")
+    try:
+        host = match[1].strip("[]").encode("ascii")
+    except UnicodeEncodeError:
+        host = match[1].encode("idna")
+    return host, port
+
+
+def _keepalive(options: Options) -> int:
+    seconds = options.get("tcp_keepalive")
+    if seconds is None:
+        return 0
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError("tcp_keepalive is a number of seconds or None")
+    if not 1 <= seconds <= KEEPALIVE_MAX:
+        raise ValueError(f"tcp_keepalive is 1 to {KEEPALIVE_MAX} seconds, not {seconds:g}")
+    return round(seconds)
+
+
+# Values
+
+
+def _address(name: str, given: Any) -> bytes:
+    try:
+        ipaddress.ip_address(str(given))
+    except ValueError:
+        raise ValueError(f"{name}: {given!r} is no IPv4 or IPv6 address") from None
+    return str(given).encode()
+
+
+def _path(name: str, given: Any) -> str:
+    if not isinstance(given, (str, os.PathLike)):
+        raise TypeError(f"{name} is a path, not {type(given).__name__}")
+    path = os.fspath(given)
+    if "\0" in path:
+        raise ValueError(f"{name} has a NUL in it")
+    return path
+
+
+def _file(name: str, given: Any) -> bytes:
+    path = _path(name, given)
+    if not Path(path).is_file():
+        raise ValueError(f"{name}: there is no file {path}")
+    return os.fsencode(path)
+
+
+def _str(options: Options, name: str) -> str | None:
+    value = options.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is a str, not {type(value).__name__}")
+    if not value.isascii() or not value.isprintable():
+        raise ValueError(f"{name} has a character that can't be in it")
+    return value
+
+
+def _text(options: Options, name: str) -> bytes | None:
+    value = _str(options, name)
+    if value is None:
+        return None
+    if not value or " " in value:
+        raise ValueError(f"{name} is no name of a host: {value!r}")
+    return value.encode()
