@@ -53,7 +53,7 @@ class _Pools:
     """
 
     def __init__(self, limits: Mapping[str, int], connection_options: options.Options) -> None:
-        self._limits = {"connection_timeout": 0.0, "network_timeout": 0.0, **limits}
+        self._limits: dict[str, Any] = {"connection_timeout": 0.0, "network_timeout": 0.0, **limits}
         self._options = connection_options
         self.plain = self._new(connection_options, False)
         self._by_tls: dict[Any, Pool] = {}
@@ -92,7 +92,7 @@ def _with_tls(given: options.Options, verify: Any, cert: Any) -> options.Options
             )
         changed["ca_bundle"] = trusted
     if cert:
-        pair = (cert, None) if isinstance(cert, str | os.PathLike) else cert
+        pair: Any = (cert, None) if isinstance(cert, str | os.PathLike) else cert
         for what, path in zip(("certificate", "key"), pair, strict=False):
             if path and not Path(path).exists():
                 raise OSError(f"Could not find the TLS {what} file, invalid path: {path}")
