@@ -940,13 +940,7 @@ def test_no_more_retries(hostile: Listen, environment: Environment) -> None:
 NOT_YET = (NotImplementedError, LocustError)
 
 
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {"proxy_host": "127.0.0.1", "proxy_port": 1},
-        {"ssl_context_factory": lambda: None},
-    ],
-)
+@pytest.mark.parametrize("attributes", [{"proxy_host": "127.0.0.1", "proxy_port": 1}])
 def test_attributes_not_supported_yet(
     app: Listener, environment: Environment, attributes: dict[str, Any]
 ) -> None:

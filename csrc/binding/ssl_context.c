@@ -86,12 +86,14 @@ static int attribute_is(PyObject *object, const char *name, unsigned long long n
 }
 
 /* Whether what OpenSSL says of the SSL_CTX is what Python says of the object. */
-static int agree(PyObject *context, SSL_CTX *ctx)
+static int agree(PyObject *context, const SSL_CTX *ctx)
 {
     if (!ctx)
         return 0;
-    int agrees =
-        attribute_is(context, "verify_mode", (unsigned long long)SSL_CTX_get_verify_mode(ctx));
+    int mode = SSL_CTX_get_verify_mode(ctx);
+    /* ssl.CERT_NONE, CERT_OPTIONAL and CERT_REQUIRED */
+    int named = !(mode & SSL_VERIFY_PEER) ? 0 : mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT ? 2 : 1;
+    int agrees = attribute_is(context, "verify_mode", (unsigned long long)named);
     return agrees == 1 ? attribute_is(context, "options", SSL_CTX_get_options(ctx)) : agrees;
 }
 

@@ -15,7 +15,7 @@ typedef struct tls_side {
     SSL *ssl;
     opf_tls_context *context;
     opf_tls_sessions *sessions; /* NULL: none are kept */
-    const SSL_SESSION *known;   /* the stream's own that needs no keeping; only compared */
+    SSL_SESSION *known;         /* held: the stream's own that needs no keeping; or NULL */
     bool open;                  /* the handshake is over */
     bool broken;                /* nothing more may be written, not even a farewell */
 } tls_side;
@@ -99,6 +99,14 @@ static void drop_session(opf_tls_sessions *sessions, uint32_t i)
             (sessions->n - i) * sizeof(sessions->kept[0]));
 }
 
+/* Notes the stream's session of now as one that needs no keeping. It is held, or the next one might
+ * be given its place in memory and pass for it. */
+static void know_session(tls_side *side)
+{
+    SSL_SESSION_free(side->known);
+    side->known = SSL_get1_session(side->ssl);
+}
+
 /* Offers the newest session that can be. Without one, or without memory, the handshake is a full
  * one. */
 static void offer_session(tls_side *side)
@@ -110,7 +118,7 @@ static void offer_session(tls_side *side)
         bool once = SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION;
         bool offered = SSL_SESSION_is_resumable(session) && SSL_set_session(side->ssl, session);
         if (offered)
-            side->known = session;
+            know_session(side);
         if (once || !offered)
             drop_session(sessions, last);
         if (offered)
@@ -124,15 +132,15 @@ static void offer_session(tls_side *side)
 static void keep_session(tls_side *side)
 {
     opf_tls_sessions *sessions = side->sessions;
-    const SSL_SESSION *now = sessions ? SSL_get0_session(side->ssl) : NULL;
-    if (!now || now == side->known)
+    if (!sessions || SSL_get0_session(side->ssl) == side->known)
         return;
-    side->known = now;
-    if (!SSL_SESSION_is_resumable(now))
+    know_session(side);
+    if (!side->known || !SSL_SESSION_is_resumable(side->known))
         return;
     if (sessions->n == OPF_TLS_SESSIONS)
         drop_session(sessions, 0);
-    sessions->kept[sessions->n] = SSL_get1_session(side->ssl);
+    SSL_SESSION_up_ref(side->known);
+    sessions->kept[sessions->n] = side->known;
     sessions->n++;
 }
 
@@ -204,8 +212,8 @@ static int tls_handshake(opf_stream *stream)
     if (ret != 1)
         return outcome(stream, ret);
     side->open = true;
-    if (SSL_version(side->ssl) >= TLS1_3_VERSION)
-        side->known = SSL_get0_session(side->ssl); /* no ticket has come for it yet */
+    if (side->sessions && SSL_version(side->ssl) >= TLS1_3_VERSION)
+        know_session(side); /* no ticket has come for it yet */
     else
         keep_session(side);
     return 0;
@@ -262,6 +270,7 @@ static bool tls_idle(opf_stream *stream)
 
 static void side_free(tls_side *side)
 {
+    SSL_SESSION_free(side->known);
     SSL_free(side->ssl);
     opf_tls_context_release(side->context);
     opf_mem_free(side);
