@@ -206,8 +206,8 @@ _DOING = {
 }
 
 # By opf_failure of the engine, in its order; 0 is no failure. The texts' fields: server (host and
-# port), host, connect and network (time-outs in seconds), doing (of the phase), detail, error (of
-# the errno), limit (in bytes).
+# port), host, connect and network (time-outs in seconds), doing (of the phase), detail, error (the
+# detail, or what the errno means), limit (in bytes).
 _FAILURES: tuple[tuple[type[RequestError], str], ...] = (
     (RequestError, "{server}: no failure"),
     (NameResolutionError, "cannot resolve host {host!r}: {detail}"),
@@ -262,7 +262,7 @@ def from_result(
             network=network_timeout,
             doing=_DOING.get(PHASES[phase], "done"),
             detail=detail or "unknown reason",
-            error=os.strerror(errno),
+            error=detail or os.strerror(errno),
             limit=limit,
             reused=" on a reused connection" if requests_carried else "",
         )
