@@ -356,7 +356,7 @@ static void read_on(opf_conn *conn)
     if (!conn->stream.ops->pending(&conn->stream))
         return;
     conn->unread = true;
-    fire_by(conn, 0);
+    fire_by(conn, opf_clock_mono()); /* behind those that wait for the same */
 }
 
 static void receive(opf_conn *conn)

@@ -130,7 +130,13 @@ void opf_loop_timer_clear(opf_loop *loop, opf_timer *timer)
     sift_up(loop, loop->heap[i]->slot - 1);
 }
 
-static int fire_due(opf_loop *loop)
+/* How long one poll may go on: what is left over comes first in the next, and whoever drives the
+ * loop gets its turn between them (TLS handshakes are the work that needs this). */
+#define POLL_NS_MAX (10 * OPF_NS_PER_MS)
+#define CLOCK_EVERY 4 /* callbacks: a reading costs less than 1 % of any */
+
+/* Fires what is due, but for the first few not beyond a time. */
+static int fire_due(opf_loop *loop, uint64_t until)
 {
     int fired = 0;
     if (!loop->n_timers)
@@ -139,6 +145,8 @@ static int fire_due(opf_loop *loop)
     /* as many as were set when this began: a timer that sets itself to now must not keep us here */
     for (uint32_t left = loop->n_timers; left && loop->n_timers && loop->heap[0]->at <= now;
          left--) {
+        if (fired && fired % CLOCK_EVERY == 0 && opf_clock_mono() > until)
+            break;
         opf_timer *timer = loop->heap[0];
         opf_loop_timer_clear(loop, timer);
         timer->fire(timer);
@@ -236,11 +244,6 @@ int opf_loop_fd(const opf_loop *loop)
     return loop->epoll_fd;
 }
 
-/* How long one poll may go on: what is left over is reported again by the next, and whoever drives
- * the loop gets its turn between them (TLS handshakes are the work that needs this). */
-#define POLL_NS_MAX (10 * OPF_NS_PER_MS)
-#define CLOCK_EVERY 16
-
 /* Watches */
 
 int opf_loop_watch(opf_loop *loop, opf_watch *watch, int fd, uint32_t events)
@@ -273,6 +276,9 @@ void opf_loop_unwatch(opf_loop *loop, opf_watch *watch)
 
 int opf_loop_wait(opf_loop *loop, int timeout_ms)
 {
+    if (loop->batch_at <
+        loop->batch_n) /* left over: asked anew, the first might come first again */
+        return 0;
     int n = epoll_wait(loop->epoll_fd, loop->batch, BATCH, timeout_ms);
     loop->batch_at = 0;
     loop->batch_n = n < 0 ? 0 : n;
@@ -282,9 +288,9 @@ int opf_loop_wait(opf_loop *loop, int timeout_ms)
 int opf_loop_dispatch(opf_loop *loop)
 {
     int done = 0;
-    uint64_t until = loop->batch_n > CLOCK_EVERY ? opf_clock_mono() + POLL_NS_MAX : 0;
+    uint64_t until = opf_clock_mono() + POLL_NS_MAX;
     while (loop->batch_at < loop->batch_n) {
-        if (loop->batch_at && loop->batch_at % CLOCK_EVERY == 0 && opf_clock_mono() > until)
+        if (done && done % CLOCK_EVERY == 0 && opf_clock_mono() > until)
             break;
         struct epoll_event *event = &loop->batch[loop->batch_at++];
         opf_watch *watch = event->data.ptr;
@@ -293,8 +299,7 @@ int opf_loop_dispatch(opf_loop *loop)
         watch->ready(watch, event->events);
         done++;
     }
-    loop->batch_n = 0;
-    done += fire_due(loop);
+    done += fire_due(loop, until);
     arm(loop);
     return done;
 }

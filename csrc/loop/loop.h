@@ -56,8 +56,8 @@ int opf_loop_fd(const opf_loop *loop);
  * OPF_ESYS with errno set. To be followed by opf_loop_dispatch. */
 int opf_loop_wait(opf_loop *loop, int timeout_ms);
 
-/* Does what the wait found: events first, then due timers, for a bounded time; what is left over is
- * found again by the next wait. Returns the number of callbacks made. */
+/* Does what the wait found: events first, then due timers, for a bounded time; what is left over
+ * comes first after the next wait. Returns the number of callbacks made. */
 int opf_loop_dispatch(opf_loop *loop);
 
 /* Both in one. Returns as opf_loop_dispatch, or OPF_ESYS with errno set. */

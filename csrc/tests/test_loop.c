@@ -23,7 +23,18 @@ struct counter {
     uint32_t events;
     struct counter *unwatch; /* to be ended from within */
     bool leave;              /* what can be read */
+    bool slow;
 };
+
+#define SLOW_NS (3 * OPF_NS_PER_MS)
+
+/* Takes its time, as a TLS handshake does. */
+static void work_slowly(void)
+{
+    uint64_t end = opf_clock_mono() + SLOW_NS;
+    while (opf_clock_mono() < end)
+        ;
+}
 
 static void on_counter(opf_watch *watch, uint32_t events)
 {
@@ -31,6 +42,8 @@ static void on_counter(opf_watch *watch, uint32_t events)
     char data[64];
     counter->calls++;
     counter->events = events;
+    if (counter->slow)
+        work_slowly();
     if (counter->unwatch)
         opf_loop_unwatch(counter->loop, &counter->unwatch->watch);
     if (!counter->leave && (events & EPOLLIN))
@@ -53,6 +66,7 @@ struct alarm {
     int place;
     uint64_t again_at; /* set it anew for then, from within */
     bool again;
+    bool slow;
     struct alarm *clear; /* to be cleared from within */
 };
 
@@ -60,6 +74,8 @@ static void on_alarm(opf_timer *timer)
 {
     struct alarm *alarm = OPF_CONTAINER(timer, struct alarm, timer);
     alarm->fired++;
+    if (alarm->slow)
+        work_slowly();
     if (alarm->order)
         alarm->place = (*alarm->order)++;
     if (alarm->clear)
@@ -232,6 +248,62 @@ TEST(more_watches_than_a_poll_takes_are_all_called)
     }
     close(fds[0]);
     close(fds[1]);
+    opf_loop_free(loop);
+}
+
+/* Whoever drives the loop gets its turn between slow callbacks, and each of these gets its own. */
+TEST(a_poll_is_bounded_and_fair)
+{
+    enum { N = 40, ROUNDS = 3 };
+    struct counter counters[N];
+    int fds[2], calls = 0;
+    opf_loop *loop = opf_loop_new();
+    CHECK(loop != NULL);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0 && write(fds[1], "x", 1) == 1);
+    for (int i = 0; i < N; i++) {
+        counter_init(&counters[i], loop);
+        counters[i].leave = counters[i].slow = true; /* always ready */
+        CHECK_EQ_INT(opf_loop_watch(loop, &counters[i].watch, dup(fds[0]), EPOLLIN), 0);
+    }
+    while (calls < ROUNDS * N) {
+        int done = opf_loop_poll(loop, 0);
+        CHECK(done > 0 && done < N / 2);
+        CHECK(is_readable(opf_loop_fd(loop), 0));
+        calls += done;
+    }
+    for (int i = 0; i < N; i++) {
+        CHECK(counters[i].calls >= ROUNDS - 1 && counters[i].calls <= ROUNDS + 1);
+        int fd = counters[i].watch.fd;
+        opf_loop_unwatch(loop, &counters[i].watch);
+        close(fd);
+    }
+    CHECK_EQ_INT(opf_loop_poll(loop, 0), 0);
+    close(fds[0]);
+    close(fds[1]);
+    opf_loop_free(loop);
+}
+
+TEST(a_poll_of_slow_timers_is_bounded)
+{
+    enum { N = 40 };
+    struct alarm alarms[N];
+    int order = 0, polls = 0;
+    opf_loop *loop = opf_loop_new();
+    CHECK(loop != NULL);
+    for (int i = 0; i < N; i++) {
+        alarm_init(&alarms[i], loop);
+        alarms[i].slow = true;
+        alarms[i].order = &order;
+        CHECK_EQ_INT(opf_loop_timer_set(loop, &alarms[i].timer, (uint64_t)i + 1), 0);
+    }
+    for (int fired = 0; fired < N; polls++) {
+        CHECK(is_readable(opf_loop_fd(loop), 1000));
+        opf_loop_poll(loop, 0);
+        CHECK(order > fired && order - fired < N / 2);
+        fired = order;
+    }
+    for (int i = 0; i < N; i++)
+        CHECK_EQ_INT(alarms[i].place, i);
     opf_loop_free(loop);
 }
 
