@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+import handshakes
 import latency
 import memory
 import throughput
@@ -129,4 +130,4 @@ def main(name: str, sections: Sequence[Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main("bench", [throughput, memory, latency]))
+    sys.exit(main("bench", [throughput, memory, handshakes, latency]))

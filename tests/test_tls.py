@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import ssl
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from conftest import Listen
 from gevent.pool import Pool
 from helpers import (
     OURS,
+    WAIT,
     Users,
     local_environment,
     make_user,
@@ -35,6 +38,12 @@ def directory(tmp_path: Path) -> Path:
     """A directory of certificates by their hashes that holds the authority's."""
     shutil.copy(AUTHORITY, tmp_path / AUTHORITY_HASH)
     return tmp_path
+
+
+def totals() -> dict[str, int]:
+    from opscore_fast import engines
+
+    return engines.current().totals()
 
 
 def certificate_error(environment: Environment, url: str, **attributes: Any) -> Any:
@@ -242,6 +251,45 @@ def test_many_users(users: Users, listen: Listen) -> None:
         assert statistics(environment)["errors"] == []
         assert environment.stats.total.num_requests == app.counts()["answered"] == 4 * count
         assert app.counts()["connections"] == count
+
+
+def test_handshakes_leave_others_their_turn(
+    listen: Listen, record_property: Callable[[str, Any], None]
+) -> None:
+    """500 users start at once, and a greenlet beside them comes to its turn between handshakes.
+
+    How long it waits is reported (benchmarks/handshakes.py measures it), not judged: it is a matter
+    of the machine.
+    """
+    count = 500
+    app = listen(certificate="localhost.pem")
+    late: list[float] = []
+    shares: list[int] = []
+
+    def beat() -> None:
+        while sum(shares) < count:
+            before, due = totals()["handshakes"], time.perf_counter() + 0.001
+            gevent.sleep(0.001)
+            late.append(time.perf_counter() - due)
+            shares.append(totals()["handshakes"] - before)
+
+    def work(self: Any) -> None:
+        self.client.get("/ok")
+        raise StopUser
+
+    with local_environment(user_class(OURS, app.url, tasks=[work])) as environment:
+        heart = gevent.spawn(beat)
+        with running(environment, count):
+            wait_until(lambda: environment.runner and environment.runner.user_count == 0)
+        heart.join(WAIT)
+        heart.kill()
+        assert environment.stats.total.num_requests == app.counts()["answered"] == count
+        assert environment.stats.total.num_failures == 0
+    longest = round(max(late) * 1000, 1)
+    record_property("longest wait of the hub in ms", longest)
+    print(f"longest wait of the hub: {longest} ms, {max(shares)} handshakes between two turns")
+    assert sum(shares) == count
+    assert max(shares) < count / 2
 
 
 def test_trust_is_each_users_own(listen: Listen, environment: Environment) -> None:
