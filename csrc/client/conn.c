@@ -208,7 +208,8 @@ static void send_some(opf_conn *conn)
     }
     if (!conn->send_err && conn->exchange->open_body) {
         conn->deadline = 0; /* it is not the server that lets us wait */
-        opf_exchange_ask(conn->exchange);
+        if (!conn->exchange->hungry)
+            opf_exchange_ask(conn->exchange);
     } else if (!conn->send_err && !conn->h1.headers_done) {
         conn->exchange->result.phase = OPF_PHASE_WAIT; /* a stream may be further already */
     }
