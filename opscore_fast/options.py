@@ -271,6 +271,8 @@ def _objections(context: ssl.SSLContext) -> Iterable[str]:
         yield "the context logs its keys (keylog_filename)"
     if context._msg_callback is not None:  # type: ignore[attr-defined]
         yield "the context has a message callback"
+    if context.post_handshake_auth:
+        yield "the context offers post-handshake authentication"
 
 
 def _refused(reason: str) -> LocustError:

@@ -14,9 +14,10 @@ import gevent
 import pytest
 from conftest import Listen
 from locust.env import Environment
-from servers import Listener
+from servers import CERTIFICATES, Listener, ServerError
 
 IP_BIND_ADDRESS_NO_PORT = 24
+AUTHORITY = CERTIFICATES / "authority.pem"
 
 Connect = Callable[..., Any]
 
@@ -209,6 +210,25 @@ def test_resolve_another_port(app: Listener, connect: Connect) -> None:
 def test_resolve_an_address(app: Listener, connect: Connect) -> None:
     client = connect(f"http://[::9]:{app.port}", resolve={f"[::9]:{app.port}": "127.0.0.1"})
     assert client.get("/ok").text == "ok"
+
+
+# IPv6
+
+
+@pytest.mark.parametrize("host", ["[::1]", "[::1%25lo]", "[::1%lo]"])
+@pytest.mark.parametrize("certificate", ["", "localhost.pem"])
+def test_ipv6_literal(listen: Listen, connect: Connect, host: str, certificate: str) -> None:
+    """With a scope too, which is this machine's own: the server hears nothing of it."""
+    try:
+        app = listen(host="::1", certificate=certificate)
+    except ServerError:
+        pytest.skip("no IPv6 here")
+    scheme = "https" if certificate else "http"
+    client = connect(f"{scheme}://{host}:{app.port}", insecure=False, ca_bundle=AUTHORITY)
+    assert client.get("/ok").text == "ok"
+    [request] = lower(app.requests())
+    assert request["headers"]["host"] == f"[::1]:{app.port}"
+    assert set(app.counts()["server_names"]) <= {None}
 
 
 # TCP

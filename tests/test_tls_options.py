@@ -379,12 +379,18 @@ def listening(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
+def authenticating(context: ssl.SSLContext) -> ssl.SSLContext:
+    context.post_handshake_auth = True
+    return context
+
+
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
         (lambda _: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "the context is for servers"),
         (lambda path: logging(ssl.create_default_context(), path), "logs its keys"),
         (lambda _: listening(ssl.create_default_context()), "has a message callback"),
+        (lambda _: authenticating(ssl.create_default_context()), "post-handshake authentication"),
         (lambda _: NotAContext(), "returned a NotAContext, not an ssl.SSLContext"),
         (lambda _: None, "returned a NoneType, not an ssl.SSLContext"),
     ],

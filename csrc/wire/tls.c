@@ -322,7 +322,11 @@ static bool set_up(SSL *ssl)
     SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                           SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
     SSL_set_read_ahead(ssl, 1); /* a record for one system call, not two */
+    /* a driver's callbacks take the SSL for one of the driver's */
     SSL_set_msg_callback(ssl, NULL);
+#ifndef OPENSSL_NO_PSK
+    SSL_set_psk_client_callback(ssl, NULL);
+#endif
     return SSL_set_alpn_protos(ssl, alpn, sizeof(alpn) - 1) == 0;
 }
 
