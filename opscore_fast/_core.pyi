@@ -79,6 +79,7 @@ class Pool:
         ciphers: bytes | None = None,
         ciphersuites: bytes | None = None,
         ssl_context: Any = None,
+        make_ssl_context: Callable[[], Any] | None = None,
         server_name: bytes | None = None,
         tls_resume: bool = False,
         sources: list[bytes] = ...,
@@ -91,7 +92,8 @@ class Pool:
 
         The rest is opf_pool_options of the engine: versions are opf_tls_version, resolve is (host,
         port or 0, address). ssl_context: an ssl.SSLContext, in the place of all else about TLS; it
-        is kept as long as the pool. Raises ValueError and TypeError for one that can't be used;
+        is kept as long as the pool. make_ssl_context: returns one, when the first request is made.
+        Raises ValueError and TypeError for one that can't be used;
         other values that can't are told by the first request, as a ValueError."""
 
     def close_idle_connections(self) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -125,8 +126,8 @@ def pool_arguments(
 ) -> dict[str, Any]:
     """Return the keyword arguments of Pool for a user's options.
 
-    verify: check certificates. ssl_context_factory: as of Locust's FastHttpSession. Raises
-    ValueError, TypeError, and LocustError for an SSLContext that can't be used.
+    verify: check certificates. ssl_context_factory: as of Locust's FastHttpSession; it is called
+    when the first request is made. Raises ValueError and TypeError.
     """
     for name in options.keys() - set(_NAMES):
         raise TypeError(f"no such option: {name}")
@@ -140,7 +141,7 @@ def pool_arguments(
         "delay": not options.get("tcp_nodelay", True),
     }
     if ssl_context_factory is not None:
-        return arguments | {"ssl_context": _made_context(options, verify, ssl_context_factory)}
+        return arguments | _context(options, verify, ssl_context_factory)
     tls: dict[str, Any] = {"verify": verify, **_trust(options), **_client_cert(options)}
     return arguments | tls | _spoken(options)
 
@@ -212,7 +213,9 @@ def _version(options: Options, name: str) -> int:
 # An SSLContext of the user's
 
 
-def _made_context(options: Options, verify: bool, factory: Callable[..., Any]) -> Any:
+def _context(
+    options: Options, verify: bool, factory: Callable[..., Any]
+) -> dict[str, Callable[[], Any]]:
     for name in _IN_CONTEXT:
         if options.get(name) is not None:
             raise ValueError(f"{name} has no effect with ssl_context_factory: set the context up")
@@ -220,7 +223,9 @@ def _made_context(options: Options, verify: bool, factory: Callable[..., Any]) -
     if "ca_dir" in trust:
         raise ValueError("ca_bundle is a file, not a directory, when there is ssl_context_factory")
     file = trust.get("ca_file")
-    return make_context(factory, verify, cafile=os.fsdecode(file) if file else None)
+    cafile = os.fsdecode(file) if file else None
+    # At the first request, as with Locust's class: what the factory raises is the task's.
+    return {"make_ssl_context": partial(make_context, factory, verify, cafile)}
 
 
 def make_context(

@@ -7,6 +7,7 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Unpack
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -189,13 +190,14 @@ def _share_tls(arguments: dict[str, Any]) -> dict[str, Any]:
         return {}
     given = dict(given or {})
     name = given.get("server_hostname")
-    context = options.make_context(
+    make_context = partial(
+        options.make_context,
         factory or create_default_context,
         not arguments.get("insecure", False),
         cafile=given.get("ca_certs"),
         ssl_options=given,
     )
-    return {"ssl_context": context, "server_name": name.encode() if name else None}
+    return {"make_ssl_context": make_context, "server_name": name.encode() if name else None}
 
 
 def _split_credentials(base_url: str | None) -> tuple[str | None, str | None]:

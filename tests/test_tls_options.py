@@ -353,12 +353,13 @@ def test_context_of_many_users(listen: Listen, environment: Environment) -> None
     context: ssl.SSLContext | None = with_certificate()
     options = {"ssl_context_factory": staticmethod(lambda **_: context)}
     clients = [make_user(OURS, app.url, environment, **options).client for _ in range(5)]
+    assert [client.get("/ok?close").text for client in clients] == ["ok"] * 5
     assert context is not None
     assert context.session_stats()["number"] == 0
     context = None
     for _ in range(2):
         assert [client.get("/ok").text for client in clients] == ["ok"] * 5
-    assert app.counts()["connections"] == 5
+    assert app.counts()["connections"] == 10
 
 
 class NotAContext:
@@ -400,7 +401,7 @@ def test_contexts_that_cannot_be(
 ) -> None:
     options = {"ssl_context_factory": staticmethod(lambda **_: made(tmp_path / "keys"))}
     with pytest.raises(LocustError, match=f"ssl_context_factory can't be honoured.*{reason}"):
-        make_user(OURS, app.url, environment, **options)
+        make_user(OURS, app.url, environment, **options).client.get("/ok")
 
 
 def test_key_log_from_later_on(listen: Listen, environment: Environment, tmp_path: Path) -> None:
@@ -421,6 +422,7 @@ def test_message_callback_from_later_on(listen: Listen, environment: Environment
     context = ssl.create_default_context(cafile=str(AUTHORITY))
     options = {"ssl_context_factory": staticmethod(lambda **_: context)}
     client = make_user(OURS, app.url, environment, **options).client
+    assert client.get("/ok?close").text == "ok"
     listening(context)
     assert client.get("/ok").text == "ok"
 
@@ -435,18 +437,20 @@ def test_another_openssl(
 
     def refused() -> None:
         with pytest.raises(LocustError, match="Python's ssl module uses another OpenSSL library"):
-            make_user(OURS, app.url, environment, ssl_context_factory=ssl.create_default_context)
+            make_user(
+                OURS, app.url, environment, ssl_context_factory=ssl.create_default_context
+            ).client.get("/ok")
 
     options = {"ssl_context_factory": staticmethod(ssl.create_default_context)}
-    make_user(OURS, app.url, environment, **options)
+    make_user(OURS, app.url, environment, **options).client.get("/ok")
     for file in ("/nowhere.so", opscore_fast.engines.__file__, sys.modules["zlib"].__file__):
         monkeypatch.setattr(_ssl, "__file__", file, raising=False)
         with pytest.raises(LocustError, match="Python's ssl module uses another OpenSSL library"):
-            make_user(OURS, app.url, environment, **options)
+            make_user(OURS, app.url, environment, **options).client.get("/ok")
     monkeypatch.delattr(_ssl, "__file__", raising=False)
     monkeypatch.setattr(_ssl, "OPENSSL_VERSION", "OpenSSL 0.9.8")
     with pytest.raises(LocustError, match="Python's ssl module uses another OpenSSL library"):
-        make_user(OURS, app.url, environment, **options)
+        make_user(OURS, app.url, environment, **options).client.get("/ok")
 
 
 def test_object_that_disagrees_with_its_context(app: Listener, environment: Environment) -> None:
@@ -455,7 +459,7 @@ def test_object_that_disagrees_with_its_context(app: Listener, environment: Envi
 
     options = {"ssl_context_factory": staticmethod(lambda **_: Liar(ssl.PROTOCOL_TLS_CLIENT))}
     with pytest.raises(LocustError, match="says something else than its OpenSSL context"):
-        make_user(OURS, app.url, environment, **options)
+        make_user(OURS, app.url, environment, **options).client.get("/ok")
 
 
 @pytest.mark.parametrize(
@@ -475,12 +479,18 @@ def test_what_is_the_contexts_own(
         make_user(OURS, app.url, environment, **options)
 
 
-def test_errors_of_the_factory_are_its_own(app: Listener, environment: Environment) -> None:
-    def factory(**_: Any) -> Any:
-        raise FileNotFoundError("no certificate today")
+def test_errors_of_the_factory_are_its_own(
+    users: Users, listen: Listen, environment: Environment
+) -> None:
+    app = listen(certificate="localhost.pem")
 
-    with pytest.raises(FileNotFoundError, match="no certificate today"):
-        make_user(OURS, app.url, environment, ssl_context_factory=staticmethod(factory))
+    def factory(**_: Any) -> Any:
+        raise RuntimeError("no certificate today")
+
+    with pytest.raises(RuntimeError, match="no certificate today"):
+        make_user(
+            users, app.url, environment, ssl_context_factory=staticmethod(factory)
+        ).client.get("/ok")
 
 
 # Client pools

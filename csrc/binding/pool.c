@@ -11,6 +11,35 @@ uint64_t seconds_to_ns(double seconds)
     return seconds > 1e9 ? 0 : (uint64_t)(seconds * 1e9);
 }
 
+/* Has the connections under TLS be made with an ssl.SSLContext. */
+static int take_context(Pool *self, PyObject *context)
+{
+    opf_tls_options *tls = &self->options.tls;
+    PyObject *check = PyObject_GetAttrString(context, "check_hostname");
+    int checks = check ? PyObject_IsTrue(check) : -1;
+    Py_XDECREF(check);
+    if (checks < 0)
+        PyErr_Clear(); /* it is no context, and there are better words for that */
+    tls->ssl_ctx = ssl_context_get(context);
+    tls->check_name = checks > 0;
+    return tls->ssl_ctx ? PyList_Append(self->kept, context) : -1;
+}
+
+/* Asks for the context, now that it is needed. */
+static int make_context(Pool *self)
+{
+    if (!self->context_factory)
+        return 0;
+    PyObject *context = PyObject_CallNoArgs(self->context_factory);
+    int ret = context ? 0 : -1;
+    if (context && self->context_factory) /* else made by a request that came between */
+        ret = take_context(self, context);
+    Py_XDECREF(context);
+    if (ret == 0)
+        Py_CLEAR(self->context_factory);
+    return ret;
+}
+
 static int make_engine(Pool *self)
 {
     if (!self->engine_factory) {
@@ -36,6 +65,8 @@ int Pool_ready(Pool *self)
     if (!self->engine && make_engine(self) != 0)
         return -1;
     if (Engine_check(self->engine) != 0)
+        return -1;
+    if (!self->pool && make_context(self) != 0)
         return -1;
     if (self->pool)
         return 0;
@@ -113,23 +144,16 @@ static int keep_resolve(Pool *self, PyObject *list)
 /* The objects that Pool() is given for its options. */
 typedef struct Given {
     PyObject *ca_file, *ca_dir, *cert_file, *key_file, *key_password, *ciphers, *ciphersuites;
-    PyObject *ssl_context, *server_name, *sources, *resolve, *unix_path;
+    PyObject *ssl_context, *make_ssl_context, *server_name, *sources, *resolve, *unix_path;
 } Given;
 
 static int keep_tls(Pool *self, const Given *given)
 {
     opf_tls_options *tls = &self->options.tls;
-    if (given->ssl_context != Py_None) {
-        PyObject *check = PyObject_GetAttrString(given->ssl_context, "check_hostname");
-        int checks = check ? PyObject_IsTrue(check) : -1;
-        Py_XDECREF(check);
-        if (checks < 0)
-            PyErr_Clear(); /* it is no context, and there are better words for that */
-        tls->ssl_ctx = ssl_context_get(given->ssl_context);
-        tls->check_name = checks > 0;
-        if (!tls->ssl_ctx || PyList_Append(self->kept, given->ssl_context) != 0)
-            return -1;
-    }
+    if (given->ssl_context != Py_None && take_context(self, given->ssl_context) != 0)
+        return -1;
+    if (given->make_ssl_context != Py_None)
+        self->context_factory = Py_NewRef(given->make_ssl_context);
     return keep_text(self, given->ca_file, "ca_file", &tls->ca_file) != 0 ||
                    keep_text(self, given->ca_dir, "ca_dir", &tls->ca_dir) != 0 ||
                    keep_text(self, given->cert_file, "cert_file", &tls->cert_file) != 0 ||
@@ -169,19 +193,19 @@ static int parse(Pool *self, PyObject *args, PyObject *kwargs, PyObject **factor
         "ca_file", "ca_dir", "max_headers", "max_body",
         /* by name only */
         "cert_file", "key_file", "key_password", "min_version", "max_version", "ciphers",
-        "ciphersuites", "ssl_context", "server_name", "tls_resume", "sources", "resolve",
-        "unix_path", "keep_alive", "delay", NULL};
+        "ciphersuites", "ssl_context", "make_ssl_context", "server_name", "tls_resume", "sources",
+        "resolve", "unix_path", "keep_alive", "delay", NULL};
     double connection_timeout = 60.0, network_timeout = 60.0;
     unsigned int concurrency = 10, keep_alive = 0;
     int verify = 0, min_version = 0, max_version = 0, resume = 0, delay = 0;
     Py_ssize_t max_headers = 0, max_body = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O|IddpOOnn$OOOiiOOOOpO!O!OIp:Pool", keywords, factory, &concurrency,
+            args, kwargs, "O|IddpOOnn$OOOiiOOOOOpO!O!OIp:Pool", keywords, factory, &concurrency,
             &connection_timeout, &network_timeout, &verify, &given->ca_file, &given->ca_dir,
             &max_headers, &max_body, &given->cert_file, &given->key_file, &given->key_password,
             &min_version, &max_version, &given->ciphers, &given->ciphersuites, &given->ssl_context,
-            &given->server_name, &resume, &PyList_Type, &given->sources, &PyList_Type,
-            &given->resolve, &given->unix_path, &keep_alive, &delay))
+            &given->make_ssl_context, &given->server_name, &resume, &PyList_Type, &given->sources,
+            &PyList_Type, &given->resolve, &given->unix_path, &keep_alive, &delay))
         return -1;
     if (min_version < OPF_TLS_ANY || min_version > OPF_TLS_1_3 || max_version < OPF_TLS_ANY ||
         max_version > OPF_TLS_1_3) {
@@ -212,6 +236,7 @@ static int Pool_init(Pool *self, PyObject *args, PyObject *kwargs)
                    .ciphers = Py_None,
                    .ciphersuites = Py_None,
                    .ssl_context = Py_None,
+                   .make_ssl_context = Py_None,
                    .server_name = Py_None,
                    .unix_path = Py_None};
     if (self->kept) {
@@ -238,6 +263,7 @@ static int Pool_traverse(Pool *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->engine);
+    Py_VISIT(self->context_factory);
     Py_VISIT(self->engine_factory);
     Py_VISIT(self->kept);
     return 0;
@@ -252,6 +278,7 @@ static void Pool_dealloc(Pool *self)
     PyMem_Free(self->resolve);
     Py_XDECREF(self->kept);
     Py_XDECREF(self->engine_factory);
+    Py_XDECREF(self->context_factory);
     Py_XDECREF(self->engine);
     type->tp_free(self);
     Py_DECREF(type);

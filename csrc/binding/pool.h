@@ -10,6 +10,7 @@ typedef struct Pool {
     Engine *engine; /* NULL until the first request, then the same for good */
     opf_pool *pool; /* likewise */
     PyObject *engine_factory;
+    PyObject *context_factory; /* of the ssl.SSLContext, until it is made; or NULL */
     opf_pool_options options;
     PyObject *kept;       /* list of the objects that the options point into */
     const char **sources; /* of the options */
