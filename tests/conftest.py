@@ -6,15 +6,15 @@ from __future__ import annotations
 import locust  # noqa: F401
 
 # isort: on
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ALL_USERS, Users, local_environment
+from helpers import ALL_USERS, Users, local_environment, refusing_port
 from locust.env import Environment
+from parity import Listen, Subject
 from servers import Listener, Server
-
-Listen = Callable[..., Listener]
 
 
 def _server(module: str) -> Iterator[Server]:
@@ -65,6 +65,14 @@ def hostile(hostile_server: Server) -> Iterator[Listen]:
     yield by_script
     for listener in listeners:
         listener.close()
+
+
+@pytest.fixture
+def subject(listen: Listen, hostile: Listen, tmp_path: Path) -> Iterator[Subject]:
+    """What a scenario of the parity tests works with."""
+    with refusing_port() as port:
+        refused = f"http://127.0.0.1:{port}/"
+        yield Subject(listen(), listen(), refused, tmp_path, listen, hostile)
 
 
 @pytest.fixture(params=ALL_USERS, ids=str)

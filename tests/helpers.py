@@ -27,18 +27,19 @@ WAIT = 20.0
 
 @dataclass(frozen=True)
 class Users:
-    """One implementation of Locust's fast user class."""
+    """One implementation of one of Locust's user classes."""
 
     name: str
     module: str
+    kind: str = "FastHttp"
 
     @property
     def user(self) -> Any:
-        return importlib.import_module(self.module).FastHttpUser
+        return getattr(importlib.import_module(self.module), f"{self.kind}User")
 
     @property
     def session(self) -> Any:
-        return importlib.import_module(self.module).FastHttpSession
+        return getattr(importlib.import_module(self.module), f"{self.kind}Session")
 
     def __str__(self) -> str:
         return self.name
@@ -46,12 +47,20 @@ class Users:
 
 LOCUST = Users("locust", "locust.contrib.fasthttp")
 OURS = Users("ours", "opscore_fast")
+LOCUST_HTTP = Users("locust", "locust.user.users", "Http")
+OURS_HTTP = Users("ours", "opscore_fast", "Http")
 
-ALL_USERS = tuple(
-    {"locust": LOCUST, "ours": OURS}[name]
-    for name in os.environ.get("OPSCORE_FAST_TEST_USERS", "locust,ours").split(",")
-)
+
+def _chosen(*implementations: Users) -> tuple[Users, ...]:
+    names = os.environ.get("OPSCORE_FAST_TEST_USERS", "locust,ours").split(",")
+    return tuple(users for users in implementations if users.name in names)
+
+
+ALL_USERS = _chosen(LOCUST, OURS)
 """Whose classes the tests run. Both, unless the tests themselves are worked on."""
+
+ALL_HTTP_USERS = _chosen(LOCUST_HTTP, OURS_HTTP)
+"""The same of HttpUser."""
 
 
 def wait_until(condition: Callable[[], Any], what: str = "") -> Any:
