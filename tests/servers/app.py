@@ -7,20 +7,23 @@ Paths:
   /status/CODE   that status, and its number as the body
   /every/N       status 500 for each Nth request to such a path on this port, else 200
   /redirect/N    302 to /redirect/N-1, ..., /redirect/0, which is 200
+  /digest        200 for bob with the password secret by Digest authentication, else 401
   /ok, /answer   200, "ok"
   anything else  404
 
-Query options, for every path: status, body (text), hex (the body's bytes), size (a body of that
-many letters), type (Content-Type; empty for none), header (NAME:VALUE, repeatable), coding (gzip,
-deflate, raw, br), chunked (bytes a chunk), trailer (NAME:VALUE, with chunked), delay (s), and close
-(end the connection afterwards).
+Query options, for every path: status, reason (phrase), body (text), hex (the body's bytes), size (a
+body of that many letters), type (Content-Type; empty for none), header (NAME:VALUE, repeatable),
+coding (gzip, deflate, raw, br), chunked (bytes a chunk), trailer (NAME:VALUE, with chunked), delay
+(s), and close (end the connection afterwards).
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import json
+import re
 import ssl
 import threading
 import zlib
@@ -48,10 +51,11 @@ class Request:
     connection: int
     number: int
 
-    def header(self, name: str) -> str:
-        """The header's value in lower case, empty without it."""
+    def header(self, name: str, as_sent: bool = False) -> str:
+        """The header's value, in lower case if not as it was sent; empty without it."""
         found = (value for key, value in self.headers if key.lower() == name)
-        return next(found, "").lower()
+        value = next(found, "")
+        return value if as_sent else value.lower()
 
     def to_dict(self) -> dict[str, Any]:
         return {**vars(self), "body": self.body.decode("latin-1")}
@@ -62,6 +66,7 @@ class Answer:
     """A response, before it is put on the wire."""
 
     status: int = 200
+    reason: str | None = None
     body: bytes = b"ok"
     headers: list[tuple[str, str]] = field(default_factory=list)
     trailers: list[tuple[str, str]] = field(default_factory=list)
@@ -72,7 +77,8 @@ class Answer:
 
     def head(self) -> bytes:
         phrases = {status.value: status.phrase for status in HTTPStatus}
-        lines = [f"HTTP/1.1 {self.status} {phrases.get(self.status, 'Whatever')}"]
+        phrase = phrases.get(self.status, "Whatever") if self.reason is None else self.reason
+        lines = [f"HTTP/1.1 {self.status} {phrase}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         if self.content_type:
             lines.append(f"Content-Type: {self.content_type}")
@@ -251,6 +257,22 @@ def encode(body: bytes, coding: str) -> bytes:
     raise ValueError(f"no such coding: {coding}")
 
 
+def answer_digest(request: Request) -> Answer:
+    """What Digest authentication (RFC 7616) lets through, with MD5 and one nonce for all."""
+
+    def md5(text: str) -> str:
+        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+    given = dict(re.findall(r'(\w+)="?([^",]*)"?', request.header("authorization", as_sent=True)))
+    secret = md5("bob:here:secret")
+    signed = md5(f"{request.method}:{request.target}")
+    rest = ":".join(given.get(name, "") for name in ("nonce", "nc", "cnonce", "qop"))
+    if given.get("nonce") == "once" and given["response"] == md5(f"{secret}:{rest}:{signed}"):
+        return Answer(body=b"welcome")
+    challenge = 'Digest realm="here", nonce="once", qop="auth", algorithm=MD5'
+    return Answer(401, body=b"who?", headers=[("WWW-Authenticate", challenge)])
+
+
 def answer_by_path(request: Request, path: str, port: Port) -> Answer:
     _, kind, what, *_ = [*path.split("/"), "", ""]
     if kind == "echo":
@@ -260,15 +282,17 @@ def answer_by_path(request: Request, path: str, port: Port) -> Answer:
     if kind == "token":
         return Answer(body=what.encode())
     if kind == "status":
-        return Answer(int(what), what.encode())
+        return Answer(int(what), body=what.encode())
     if kind == "every":
         port.every += 1
         return Answer(200 if port.every % int(what) else 500)
     if kind == "redirect" and int(what) > 0:
-        return Answer(302, b"moved", [("Location", f"/redirect/{int(what) - 1}")])
+        return Answer(302, body=b"moved", headers=[("Location", f"/redirect/{int(what) - 1}")])
+    if kind == "digest":
+        return answer_digest(request)
     if kind in ("", "ok", "answer", "redirect"):
         return Answer()
-    return Answer(404, b"nothing at " + path.encode())
+    return Answer(404, body=b"nothing at " + path.encode())
 
 
 def answer_to(request: Request, port: Port) -> Answer:
@@ -286,6 +310,8 @@ def answer_to(request: Request, port: Port) -> Answer:
         return [(key, value) for key, _, value in split]
 
     answer.status = int(option("status", str(answer.status)))
+    if "reason" in options:
+        answer.reason = option("reason", "")
     answer.content_type = option("type", answer.content_type)
     answer.headers += pairs("header")
     answer.trailers = pairs("trailer")
