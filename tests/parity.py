@@ -285,10 +285,11 @@ HTTP = HttpFace()
 
 def describe_jar(jar: Any) -> list[tuple[Any, ...]]:
     """A jar's cookies with what servers say of them."""
-    names = ("domain", "path", "name", "value", "secure", "expires", "discard", "port", "rfc2109")
-    return sorted(
-        (tuple(getattr(cookie, name) for name in names) for cookie in jar), key=lambda c: c[:3]
-    )
+    names = ("domain", "path", "name", "value", "secure", "discard", "port", "rfc2109")
+    cookies = [
+        (*(getattr(cookie, name) for name in names), cookie.expires is None) for cookie in jar
+    ]
+    return sorted(cookies, key=lambda cookie: cookie[:3])
 
 
 def hostile_request_seen(request: dict[str, str]) -> dict[str, Any]:
@@ -430,6 +431,8 @@ def each_of(*scenarios: Scenario) -> Callable[[Callable[..., None]], Callable[..
         assert len(set(names)) == len(names), "two scenarios have the same name"
         test = pytest.mark.parametrize("listened", [True, False], ids=["listener", "counted"])(test)
         test = pytest.mark.parametrize("scenario", scenarios, ids=names)(test)
+        unverified = "ignore::urllib3.exceptions.InsecureRequestWarning"
+        test = pytest.mark.filterwarnings(unverified)(test)
         return needs_todays_locust(test)
 
     return parametrized
