@@ -7,11 +7,12 @@ import locust  # noqa: F401
 
 # isort: on
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ALL_USERS, Users, local_environment, refusing_port
+from helpers import ALL_USERS, Users, local_environment
 from locust.env import Environment
 from parity import Listen, Subject
 from servers import Listener, Server
@@ -70,9 +71,8 @@ def hostile(hostile_server: Server) -> Iterator[Listen]:
 @pytest.fixture
 def subject(listen: Listen, hostile: Listen, tmp_path: Path) -> Iterator[Subject]:
     """What a scenario of the parity tests works with."""
-    with refusing_port() as port:
-        refused = f"http://127.0.0.1:{port}/"
-        yield Subject(listen(), listen(), refused, tmp_path, listen, hostile)
+    with ExitStack() as opened:
+        yield Subject(listen(), listen(), tmp_path, listen, hostile, opened)
 
 
 @pytest.fixture(params=ALL_USERS, ids=str)

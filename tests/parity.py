@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,9 @@ from helpers import (
     local_environment,
     make_user,
     record_events,
+    refusing_port,
     request_seen,
+    stalled_port,
     statistics,
 )
 from servers import Listener
@@ -40,10 +44,10 @@ class Subject:
 
     app: Listener
     other: Listener
-    refused: str
     folder: Path
     listen: Listen
     listen_hostile: Listen
+    opened: ExitStack
     users: Users = ALL_USERS[0]
     user: Any = None
     more: dict[str, Listener] = field(default_factory=dict)
@@ -53,18 +57,29 @@ class Subject:
     def client(self) -> Any:
         return self.user.client
 
-    def secure(self, certificate: str = "localhost.pem") -> Listener:
+    def secure(self, certificate: str = "localhost.pem", **options: Any) -> Listener:
         """A port of the ordinary server that speaks TLS."""
-        if certificate not in self.more:
-            self.more[certificate] = self.listen(certificate=certificate)
-        return self.more[certificate]
+        key = f"{certificate} {options}"
+        if key not in self.more:
+            self.more[key] = self.listen(certificate=certificate, **options)
+        return self.more[key]
 
-    def hostile(self, *scripts: list[list[Any]]) -> Listener:
+    def hostile(self, *scripts: list[list[Any]], **options: Any) -> Listener:
         """A port of the hostile server with these scripts."""
-        key = repr(scripts)
+        key = f"{scripts} {options}"
         if key not in self.hostiles:
-            self.hostiles[key] = self.listen_hostile(*scripts)
+            self.hostiles[key] = self.listen_hostile(*scripts, **options)
         return self.hostiles[key]
+
+    @cached_property
+    def stalled(self) -> str:
+        """The URL of a server that never answers an attempt to connect."""
+        return f"http://127.0.0.1:{self.opened.enter_context(stalled_port())}/"
+
+    @cached_property
+    def refused(self) -> str:
+        """The URL of a server that refuses connections."""
+        return f"http://127.0.0.1:{self.opened.enter_context(refusing_port())}/"
 
     def raw(self, response: str) -> str:
         """The URL of a server that answers each request with that text, then closes."""
