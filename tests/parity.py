@@ -216,8 +216,13 @@ LATE_HEADERS = ("user-agent", "host", "content-length")
 def describe_headers(headers: Any, without: tuple[str, ...] = ()) -> Any:
     if headers is None:
         return None
-    pairs = [(name.lower(), str(value)) for name, value in headers.items()]
+    # Given as bytes they may show as text.
+    pairs = [(as_text(name).lower(), as_text(value)) for name, value in headers.items()]
     return sorted(pair for pair in pairs if pair[0] not in without)
+
+
+def as_text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 class FastFace(Face):
@@ -270,14 +275,21 @@ class HttpFace(Face):
 
     def describe_single(self, response: Any) -> dict[str, Any]:
         shown = {name: self.describe(attempt(getattr, response, name)) for name in self.SHOWN}
-        elapsed = attempt(getattr, response, "elapsed")
-        return {
+        described = {
             **shown,
             "error": self.describe(getattr(response, "error", None)),
             "truth": self.describe(attempt(bool, response)),
-            "elapsed": (type(elapsed), elapsed > timedelta(0)),
             "headers": sorted(response.headers.items()),
             "cookies": describe_jar(response.cookies),
+        }
+        if response.status_code == 0:
+            # Ours say here what was asked, of which Locust's know nothing.
+            del described["url"]
+            return described
+        elapsed = response.elapsed
+        return {
+            **described,
+            "elapsed": (type(elapsed), elapsed > timedelta(0)),
             "request": self.describe_request(response.request),
         }
 
