@@ -16,7 +16,7 @@ import socket
 import ssl
 import weakref
 import zlib
-from http.client import BadStatusLine, RemoteDisconnected
+from http.client import BadStatusLine, LineTooLong, RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +28,9 @@ from locust.contrib.fasthttp import LocustBadStatusCode
 from locust.exception import LocustError
 
 __all__ = [
+    "BodyProtocolError",
+    "BodyReset",
+    "BodyTimeout",
     "BodyTooLarge",
     "CertificateError",
     "ConnectError",
@@ -165,13 +168,27 @@ class ReadTimeout(RequestTimeout, requests.exceptions.ReadTimeout):
     """Nothing came from the server in time."""
 
 
+class BodyTimeout(ReadTimeout, requests.exceptions.ConnectionError):
+    """Nothing more of the body came in time: requests says ConnectionError there."""
+
+
+class BodyReset(ConnectionReset, requests.exceptions.ChunkedEncodingError):
+    """The connection broke within the body."""
+
+
 class ProtocolError(
     RequestError, requests.exceptions.ConnectionError, HTTPParseError, BadStatusLine
 ):
     """What came is not HTTP."""
 
 
-class HeadersTooLarge(RequestError, requests.exceptions.ConnectionError, HTTPParseError):
+class BodyProtocolError(ProtocolError, requests.exceptions.ChunkedEncodingError):
+    """What came within the body is not HTTP, such as a chunk without a length."""
+
+
+class HeadersTooLarge(
+    RequestError, requests.exceptions.ConnectionError, HTTPParseError, LineTooLong
+):
     """The response's headers are over the limit."""
 
 
@@ -233,6 +250,14 @@ _FAILURES: tuple[tuple[type[RequestError], str], ...] = (
 )
 
 
+# What these are within the body, by requests' exceptions.
+_IN_BODY: dict[type[RequestError], type[RequestError]] = {
+    ReadTimeout: BodyTimeout,
+    ConnectionReset: BodyReset,
+    ProtocolError: BodyProtocolError,
+}
+
+
 def _server(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -253,6 +278,8 @@ def from_result(
 ) -> RequestError:
     """Return the exception for an engine's result; failure, phase: opf_failure, opf_phase."""
     kind, text = _FAILURES[failure]
+    if PHASES[phase] == "body":
+        kind = _IN_BODY.get(kind, kind)
     host, port = _server(url)
     error = kind(
         text.format(

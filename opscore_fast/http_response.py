@@ -10,6 +10,7 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 from collections.abc import Generator, Iterator
 from http.client import HTTPMessage
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, merge_cookies
@@ -183,9 +184,11 @@ def prepared_request(url: str, head: bytes, body: str | bytes | None) -> request
     request = requests.PreparedRequest()
     request.method = first.split(" ", 1)[0]
     request.url = url
-    fields = [line.split(": ", 1) for line in lines]
+    fields = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+    # A Host that is not the URL's is the user's, and it is kept along redirects.
+    host = urlsplit(url).netloc.rpartition("@")[2]
     request.headers = CaseInsensitiveDict(
-        {name: value for name, value in fields if name.lower() != "host"}
+        {name: value for name, value in fields if name.lower() != "host" or value != host}
     )
     request.body = body
     request.hooks = default_hooks()
@@ -200,14 +203,15 @@ def with_cookies(request: requests.PreparedRequest, session: Any) -> requests.Pr
 
 
 def response_headers(fields: list[tuple[str, str]]) -> CaseInsensitiveDict[str]:
-    """Return the mapping of headers that requests makes: lines of one name joined by commas."""
-    headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+    """Return the mapping of headers that requests makes: lines of one name joined by commas.
+
+    The name is spelled as in its first line.
+    """
+    joined: dict[str, tuple[str, str]] = {}
     for name, value in fields:
-        if name in headers:
-            headers[name] = f"{headers[name]}, {value}"
-        else:
-            headers[name] = value
-    return headers
+        first, before = joined.get(name.lower(), (name, None))
+        joined[name.lower()] = first, value if before is None else f"{before}, {value}"
+    return CaseInsensitiveDict(joined.values())
 
 
 def content(response: ResponseContextManager) -> bytes | None:

@@ -164,11 +164,15 @@ def _wire_headers(request: requests.PreparedRequest) -> list[tuple[bytes, bytes]
     def encoded(text: str | bytes) -> bytes:
         return text.encode("latin-1") if isinstance(text, str) else text
 
-    return [
+    headers = [
         (encoded(name), encoded(value))
         for name, value in request.headers.items()
         if name.lower() != "transfer-encoding"  # the engine's own business
     ]
+    if "Accept-Encoding" not in request.headers:
+        # As http.client does: without the header, a server may use any coding.
+        headers.append((b"Accept-Encoding", b"identity"))
+    return headers
 
 
 def _wire_body(request: requests.PreparedRequest) -> bytes | Iterator[bytes] | None:
@@ -407,6 +411,8 @@ def follow(
             last.history = history
         if not stream:
             last.content  # noqa: B018
+    except (MissingSchema, InvalidSchema, InvalidURL):
+        raise
     except RequestException as error:
         return _lost(session, error)
     return last

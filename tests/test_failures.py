@@ -86,7 +86,8 @@ class Failure:
 def garbage(name: str, text: str, status: int = 0, phase: str = "wait") -> Failure:
     pattern = "response from {at} is not valid HTTP: .+"
     script = answers(text, then="hold")
-    return Failure(name, script, "ProtocolError", Exception, pattern, phase, status)
+    kind = "BodyProtocolError" if phase == "body" else "ProtocolError"
+    return Failure(name, script, kind, Exception, pattern, phase, status)
 
 
 def closed(name: str, where: str, *texts: str, status: int = 0) -> Failure:
@@ -100,16 +101,16 @@ def reset(name: str, where: str, *texts: str, status: int = 0) -> Failure:
     phase = "body" if where == "receiving the body" else "wait"
     text = f"connection reset by {{at}} while {where}"
     script = answers(*texts, then="reset")
-    return Failure(name, script, "ConnectionReset", ConnectionResetError, text, phase, status)
+    kind = "BodyReset" if phase == "body" else "ConnectionReset"
+    return Failure(name, script, kind, ConnectionResetError, text, phase, status)
 
 
 def silent(name: str, where: str, *texts: str, status: int = 0) -> Failure:
     phase = "body" if where == "receiving the body" else "wait"
     text = f"no data from {{at}} for 0.3 s while {where}"
     script = answers(*texts, then="hold")
-    return Failure(
-        name, script, "ReadTimeout", TimeoutError, text, phase, status, attributes=PATIENCE
-    )
+    kind = "BodyTimeout" if phase == "body" else "ReadTimeout"
+    return Failure(name, script, kind, TimeoutError, text, phase, status, attributes=PATIENCE)
 
 
 def too_large(name: str, script: Script, what: str, status: int = 0, **limits: int) -> Failure:

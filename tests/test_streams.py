@@ -436,8 +436,8 @@ def test_stream_over_tls(listen: Listen, environment: Environment) -> None:
     ("ending", "name"),
     [
         (["close"], "IncompleteBody"),
-        (["reset"], "ConnectionReset"),
-        (["hold"], "ReadTimeout"),
+        (["reset"], "BodyReset"),
+        (["hold"], "BodyTimeout"),
     ],
     ids=["close", "reset", "stall"],
 )
