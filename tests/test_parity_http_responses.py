@@ -125,7 +125,7 @@ def raise_for_status_with_a_name(t: Subject) -> Any:
 
 @scenario()
 def headers(t: Subject) -> Any:
-    lines = ["X-One: 1", "X-Two: a", "x-two: b", "X-Empty:", "X-Latin: \xe9", "X-Pad:  p  "]
+    lines = ["X-One: 1", "X-Two: a", "x-two: b", "X-Empty:", "X-Latin: \xe9", "X-Pad:  p"]
     head = "\r\n".join(["HTTP/1.1 200 OK", *lines, "Content-Length: 2"])
     found = t.client.get(t.raw(f"{head}\r\n\r\nok")).headers
     assert found["x-TWO"] == "a, b"
@@ -433,6 +433,7 @@ def stream_raw(t: Subject) -> Any:
     found.append(response.raw.headers["Content-Length"])
     gzipped = t.client.get(answer(body="plain", coding="gzip"), stream=True)
     assert gzipped.raw.read(2) == b"\x1f\x8b"
+    gzipped.raw.read()
     gzipped = t.client.get(answer(body="plain", coding="gzip"), stream=True)
     assert gzipped.raw.read(decode_content=True) == b"plain"
     return found
@@ -491,9 +492,10 @@ def stream_of_an_error(t: Subject) -> Any:
 
 @scenario()
 def streams_side_by_side(t: Subject) -> Any:
-    streams = [t.client.get(answer(size=1000), stream=True, name="stream") for _ in range(3)]
+    size = 4_000_000
+    streams = [t.client.get(answer(size=size), stream=True, name="stream") for _ in range(3)]
     found = [r.raw.read(5) for r in streams] + [len(r.raw.read()) for r in streams]
-    assert found[3:] == [995] * 3
+    assert found[3:] == [size - 5] * 3
     assert t.app.counts()["connections"] == 3
     t.client.get("/ok")
     assert t.app.counts()["connections"] == 3
@@ -535,7 +537,7 @@ def hook_of_the_session(t: Subject) -> Any:
     return seen
 
 
-@scenario()
+@scenario(pending="a response of another type")
 def hook_that_replaces_the_response(t: Subject) -> Any:
     def hook(response: Any, **_: Any) -> Any:
         replaced = requests.Response()

@@ -53,10 +53,11 @@ def test_sameness_is_found(theirs: Any, ours: Any) -> None:
 
 
 def test_exception_that_is_too_much() -> None:
-    """A time-out that is a refusal too would be caught by the wrong handler."""
+    """A failure that is a time-out too would be caught by the wrong handler."""
     theirs, ours = loose(exceptions.ConnectionError()), loose(exceptions.ConnectTimeout())
     assert not list(differences(theirs, ours))
-    assert len(list(spurious(theirs, ours))) == 2
+    [found] = spurious(theirs, ours)
+    assert "ConnectTimeout" in found
 
 
 def test_hidden_is_what_is_new_each_time() -> None:
