@@ -30,7 +30,7 @@ from requests.sessions import merge_setting
 from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, extract_zipped_paths, select_proxy
 from urllib3 import PoolManager
-from urllib3.util import Timeout
+from urllib3.util import Timeout, parse_url
 
 from opscore_fast import _core, engines, options
 from opscore_fast._core import Pool
@@ -138,9 +138,10 @@ class EngineAdapter(BaseAdapter):
         if select_proxy(url, dict(proxies or {})):
             raise unsupported("proxies")
         tls = url.lower().startswith("https:")
+        sent = parse_url(url).url
         response = session._send(
             request.method or "",
-            url,
+            sent,
             _wire_headers(request),
             _wire_body(request),
             bool(stream),
@@ -148,6 +149,8 @@ class EngineAdapter(BaseAdapter):
             session.pools.under_tls(verify, cert) if tls else session.pools.plain,
         )
         response.request = request
+        if sent != url:
+            response.url = url
         if response.error is not None:
             response.error.request = request
             raise response.error

@@ -175,7 +175,7 @@ def chunk_of_no_length(t: Subject) -> Any:
 @scenario(same_texts=False)
 def reset_within_the_body(t: Subject) -> Any:
     head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"
-    url = t.hostile([["request"], ["send", head], ["pause", 0.1], ["reset"]]).url
+    url = t.hostile([["request"], ["send", head], ["pause", 0.1], ["reset"]]).url + "/"
     return failure(t, url, exceptions.ChunkedEncodingError)
 
 
@@ -349,14 +349,14 @@ def read_timeout_within_a_block(t: Subject) -> Any:
 @scenario(same_texts=False, ignore="caught as requests.exceptions.ReadTimeout")
 def read_timeout_within_the_body(t: Subject) -> Any:
     head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"
-    url = t.hostile([["request"], ["send", head], ["hold"]]).url
+    url = t.hostile([["request"], ["send", head], ["hold"]]).url + "/"
     return failure(t, url, exceptions.ConnectionError, timeout=0.2)
 
 
 @scenario(same_texts=False, ignore=READ_AGAIN)
 def read_timeout_of_a_stream(t: Subject) -> Any:
     head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"
-    url = t.hostile([["request"], ["send", head], ["hold"]]).url
+    url = t.hostile([["request"], ["send", head], ["hold"]]).url + "/"
     response = t.client.get(url, timeout=0.2, stream=True, name="stream")
     error = attempt(lambda: response.content)
     assert isinstance(error, exceptions.ConnectionError)
@@ -525,7 +525,7 @@ def https_that_is_cut_off(t: Subject) -> Any:
     head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"
     port = t.hostile([["request"], ["send", head]], certificate="localhost.pem")
     t.client.get("/ok")
-    response = t.client.get(port.url, verify=False, name="cut off")
+    response = t.client.get(port.url + "/", verify=False, name="cut off")
     assert isinstance(response.error, exceptions.RequestException)
     return [response.status_code, isinstance(response.error, ssl.SSLError)]
 
