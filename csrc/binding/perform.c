@@ -188,16 +188,29 @@ fail:
     return -1;
 }
 
-/* Waits for the response, and meanwhile gives what the engine wants of the body. */
+/* Whether there is nothing to wait for: the request is over, or a stream's headers are there. */
+static bool is_settled(const Response *response)
+{
+    const opf_result *result = opf_exchange_result(response->exchange);
+    return result->end_ns || result->head_ns;
+}
+
+/* Waits for the response, and meanwhile gives what the engine wants of the body. A piece may have
+ * been sent, and the next one given, before the engine says that it wants it: then that comes late,
+ * and is no answer. */
 static int feed_and_await(Session *self, Response *response)
 {
-    if (await(self, response) != 0)
-        return -1;
-    while (response->pieces && opf_exchange_wants_body(response->exchange)) {
-        if (feed(response) != 0)
+    for (;;) {
+        if (await(self, response) != 0)
             return -1;
-        if (!opf_exchange_wants_body(response->exchange) && await(self, response) != 0)
-            return -1;
+        if (!response->pieces)
+            return 0;
+        while (opf_exchange_wants_body(response->exchange))
+            if (feed(response) != 0)
+                return -1;
+        if (response->done && is_settled(response))
+            break;
+        response->done = false;
     }
     Py_CLEAR(response->pieces);
     return 0;
