@@ -25,6 +25,7 @@ opf_exchange *opf_exchange_new(opf_engine *engine)
         exchange = OPF_CONTAINER(node, opf_exchange, link);
         engine->n_spare--;
         exchange->state = OPF_EXCHANGE_IDLE;
+        exchange->result = (opf_result){0}; /* it may never be submitted */
     } else {
         exchange = opf_mem_zalloc(sizeof(*exchange));
         if (!exchange)
