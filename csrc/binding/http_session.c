@@ -197,6 +197,7 @@ static int HttpSession_init(HttpSession *self, PyObject *args, PyObject *kwargs)
     }
     Py_XSETREF(self->response_type, (PyTypeObject *)Py_NewRef(response_type));
     self->is_plain = is_plain;
+    base->goes_on = true;
     PyObject *request =
         PyObject_GetAttr((PyObject *)Py_TYPE(self), base->state->names[NAME_request]);
     if (!request)

@@ -141,12 +141,14 @@ Response *Session_new_response(Session *self, const Call *call, PyTypeObject *ty
     return response;
 }
 
-/* Waits for the response. A gevent.Timeout that strikes meanwhile makes a failed request, as with
- * FastHttpSession; any other exception goes on. */
+/* Waits for the response. A gevent.Timeout that strikes meanwhile makes a failed request of a
+ * FastHttpSession, as with Locust's; any other exception goes on. */
 static int await(Session *self, Response *response)
 {
     if (Engine_wait(Response_engine(response), response) == 0)
         return 0;
+    if (self->goes_on)
+        return -1;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyObject *timeout = state_helper(self->state, HELPER_timeout);

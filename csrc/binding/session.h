@@ -22,6 +22,7 @@ typedef struct Session {
     PyObject *request_name;
     bool own_context; /* the user's class overrides context() */
     bool own_request; /* a subclass overrides request() */
+    bool goes_on;     /* a gevent.Timeout that strikes a request goes on to the task */
     /* counting in C: for this one listener, or not at all */
     PyObject *known_handler;
     Collector *collector;
