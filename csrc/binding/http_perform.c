@@ -269,7 +269,7 @@ static bool is_header_text(PyObject *object, Text *text)
 static int put_header(Headers *headers, PyObject *name, PyObject *value)
 {
     Text n, v;
-    if (!is_header_text(name, &n) || !n.len)
+    if (!is_header_text(name, &n) || !n.len || memchr(n.data, ':', n.len))
         return NOT_OURS;
     if (value == Py_None) {
         Headers_drop(headers, n.data, n.len);
