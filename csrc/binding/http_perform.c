@@ -398,8 +398,12 @@ static int put_headers(HttpSession *self, const HttpCall *call, const Derived *d
     if (derived->authorization &&
         Headers_put_value(headers, "Authorization", derived->authorization) != 0)
         return -1;
-    if (!body->len && announces_none(parcel->method))
-        return PUT_HEADER(headers, "Content-Length", "0");
+    if (!body->len && announces_none(parcel->method) &&
+        PUT_HEADER(headers, "Content-Length", "0") != 0)
+        return -1;
+    /* as http.client does: without the header, a server may use any coding */
+    if (!Headers_has(headers, "accept-encoding", 15))
+        return PUT_HEADER(headers, "Accept-Encoding", "identity");
     return 0;
 }
 
