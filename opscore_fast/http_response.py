@@ -241,7 +241,6 @@ def raise_for_status(response: ResponseContextManager) -> None:
 
 def http_error(response: ResponseContextManager, name: str) -> HTTPError | None:
     """Return the HTTPError of a bad status, with the request's name in the place of its URL."""
-    _ = response.request  # made with its own URL, before that is another one
     url, response.url = response.url, name
     try:
         requests.Response.raise_for_status(response)

@@ -16,6 +16,22 @@ static int set_request(Response *self, PyObject *value, void *Py_UNUSED(closure)
     return 0;
 }
 
+static PyObject *get_url(Response *self, void *Py_UNUSED(closure))
+{
+    return Response_get_url(self);
+}
+
+/* What was asked for stays what it was. */
+static int set_url(Response *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    PyObject *request = get_request(self, NULL);
+    if (!request)
+        return -1;
+    Py_DECREF(request);
+    Py_XSETREF(self->url, Py_XNewRef(value));
+    return 0;
+}
+
 /* What came */
 
 static int status_of(const Response *self)
@@ -39,16 +55,19 @@ static int set_status_code(Response *self, PyObject *value, void *Py_UNUSED(clos
     return 0;
 }
 
-static PyObject *get_headers(Response *self, void *Py_UNUSED(closure))
+static PyObject *make_headers(Response *self)
 {
-    if (self->headers)
-        return Py_NewRef(self->headers);
     PyObject *make = state_helper(self->state, HELPER_response_headers);
     PyObject *fields = make ? (self->lost ? PyList_New(0) : Response_fields(self)) : NULL;
-    if (!fields)
-        return NULL;
-    self->headers = PyObject_CallOneArg(make, fields);
-    Py_DECREF(fields);
+    PyObject *headers = fields ? PyObject_CallOneArg(make, fields) : NULL;
+    Py_XDECREF(fields);
+    return headers;
+}
+
+static PyObject *get_headers(Response *self, void *Py_UNUSED(closure))
+{
+    if (!self->headers)
+        self->headers = make_headers(self);
     return Py_XNewRef(self->headers);
 }
 
@@ -83,7 +102,7 @@ static PyObject *get_encoding(Response *self, void *Py_UNUSED(closure))
         self->encoding = PyUnicode_FromString(plain);
     } else {
         PyObject *helper = state_helper(self->state, HELPER_encoding_from_headers);
-        PyObject *headers = helper ? get_headers(self, NULL) : NULL;
+        PyObject *headers = helper ? make_headers(self) : NULL; /* nobody has changed these */
         self->encoding = headers ? PyObject_CallOneArg(helper, headers) : NULL;
         Py_XDECREF(headers);
     }
@@ -314,6 +333,7 @@ static PyGetSetDef HttpResponse_getset[] = {
     {"text", (getter)get_text, NULL, "str: the body, decoded by encoding", NULL},
     {"headers", (getter)get_headers, (setter)set_headers,
      "requests.structures.CaseInsensitiveDict: of the response", NULL},
+    {"url", (getter)get_url, (setter)set_url, "str: of the response, behind redirects", NULL},
     {"request", (getter)get_request, (setter)set_request, "requests.PreparedRequest: what was sent",
      NULL},
     {"elapsed", (getter)get_elapsed, (setter)ignore_elapsed,
