@@ -438,7 +438,9 @@ def differences(theirs: Any, ours: Any, at: str = "") -> Iterator[str]:
 
 
 # What an exception of ours may be in addition: these say less than its other classes.
-BASES = ("requests.exceptions.ConnectionError", "requests.exceptions.Timeout")
+BASES = {
+    f"requests.exceptions.{name}" for name in ("RequestException", "ConnectionError", "Timeout")
+}
 
 
 def spurious(theirs: Any, ours: Any) -> Iterator[str]:
