@@ -168,6 +168,12 @@ def location_in_utf_8(t: Subject) -> Any:
     return response
 
 
+@scenario(ends=UnicodeDecodeError, counts=False)
+def location_in_latin_1(t: Subject) -> Any:
+    answer = "HTTP/1.1 302 Found\r\nLocation: /\xe9\r\nContent-Length: 0\r\n\r\n"
+    return t.client.get(t.raw(answer))
+
+
 @scenario()
 def fragments_are_handed_on(t: Subject) -> Any:
     results = [
