@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 import urllib3
-from helpers import wait_until
+from helpers import OURS_HTTP, make_user, record_events, wait_until
+from locust.env import Environment
 from parity import HTTP, Scenario, Scenarios, Subject, assert_same, attempt, each_of
 from requests import exceptions
-from servers import CERTIFICATES
+from servers import CERTIFICATES, Listener
 
 SCENARIOS = scenario = Scenarios()
 
@@ -548,3 +549,16 @@ def proxies_that_are_none(t: Subject) -> Any:
 @each_of(*SCENARIOS)
 def test_same_as_locust(scenario: Scenario, listened: bool, subject: Subject) -> None:
     assert_same(HTTP, scenario, subject, listened)
+
+
+def test_request_that_is_never_sent_has_no_time_of_another(
+    app: Listener, environment: Environment
+) -> None:
+    """Exchanges are used again; one that was not submitted showed what the last one had."""
+    client = make_user(OURS_HTTP, app.url, environment).client
+    fired = record_events(environment)
+    client.get("/ok?delay=0.3", name="sent")
+    fired[0]["response"] = None  # gives the exchange back
+    client.get("/ok", headers={"X-Number": 5}, name="not sent")
+    assert fired[1]["exception"] is not None
+    assert 0 < fired[1]["response_time"] < fired[0]["response_time"] / 2
