@@ -482,7 +482,7 @@ def https_with_a_name(t: Subject) -> Any:
     return results
 
 
-@scenario(pending="client certificates")
+@scenario()
 def client_certificate(t: Subject) -> Any:
     secure = t.secure(client_authority="authority.pem")
     t.client.verify = str(AUTHORITY)
@@ -502,7 +502,7 @@ def client_certificate_that_is_missing(t: Subject) -> Any:
     return response.status_code
 
 
-@scenario(sends=False, counts=False, pending="client certificates")
+@scenario(sends=False, counts=False)
 def client_certificate_that_is_not_there(t: Subject) -> Any:
     url = t.secure().url
     pem = str(CERTIFICATES / "localhost.pem")
