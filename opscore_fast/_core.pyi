@@ -323,7 +323,7 @@ class HttpSession(Session):
     ) -> Any:
         """Send what requests has put together, and wait for the response."""
 
-    def _lose(self, error: Exception, /) -> Any:
+    def _lose(self, error: Exception | None, /) -> Any:
         """The response to a request that an error kept from being sent."""
 
 class Collector:

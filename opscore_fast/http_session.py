@@ -436,11 +436,25 @@ def request_slowly(
         raise
     except RequestException as error:
         response = _lost(session, error)
+    if type(response) is requests.Response:
+        response = _adopted(session, response)
     first = response.history[0] if response.history else response
     request = first.request
     if request is None or not request.url:
         return response, url, ""
     return response, str(request.url), request.path_url
+
+
+def _adopted(session: HttpSession, given: requests.Response) -> Any:
+    """Return a response of ours with what a hook has put into one of its own making."""
+    response = session._lose(None)
+    for name in ("status_code", "headers", "url", "history", "encoding", "reason", "request"):
+        value = getattr(given, name)
+        if value is not None:
+            setattr(response, name, value)
+    response._content = given.content
+    response.cookies, response.raw = given.cookies, given.raw
+    return response
 
 
 def _lost(session: HttpSession, error: RequestException) -> Any:

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
 import pytest
@@ -394,10 +394,22 @@ def test_proxies_are_refused(app: Listener, environment: Environment) -> None:
     assert app.counts()["requests"] == 0
 
 
+class Strange:
+    """As much of a response as requests looks at."""
+
+    history: ClassVar[list[Any]] = []
+    raw = None
+    is_redirect = False
+    request = None
+    content = b""
+    headers: ClassVar[dict[str, str]] = {}
+    status_code = 200
+
+
 def test_hook_that_returns_another_response(app: Listener, environment: Environment) -> None:
     client = client_of(app, environment)
     with pytest.raises(TypeError, match="response hook"):
-        client.get("/ok", hooks={"response": lambda response, **_: requests.Response()})
+        client.get("/ok", hooks={"response": lambda response, **_: Strange()})
 
 
 def test_raw_has_no_more_than_requests_uses(app: Listener, environment: Environment) -> None:

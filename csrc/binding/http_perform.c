@@ -812,7 +812,7 @@ PyObject *HttpSession_lose(HttpSession *self, PyObject *error)
         response = Session_new_response(&self->base, &call, self->response_type);
     if (response) {
         response->lost = true;
-        response->error = Py_NewRef(error);
+        response->error = error == Py_None ? NULL : Py_NewRef(error);
     }
     Call_fini(&call);
     return (PyObject *)response;

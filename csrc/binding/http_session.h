@@ -53,7 +53,8 @@ PyObject *HttpSession_perform(HttpSession *self, HttpCall *call);
  * an error. */
 PyObject *HttpSession_send(HttpSession *self, PyObject *args);
 
-/* The function _lose: a response for what was never sent, because of the error. */
+/* The function _lose: a response for what was never sent, because of the error; with None one that
+ * is to be filled in. */
 PyObject *HttpSession_lose(HttpSession *self, PyObject *error);
 
 #endif

@@ -96,8 +96,10 @@ static size_t announced_length(const Response *self)
 size_t Response_length(const Response *self)
 {
     const opf_result *result = Response_result(self);
-    if (self->lost)
-        return 0;
+    if (self->lost) /* but somebody may have given it a body */
+        return self->content && PyBytes_Check(self->content)
+                   ? (size_t)PyBytes_GET_SIZE(self->content)
+                   : 0;
     return self->streamed ? announced_length(self) : result->body_len;
 }
 
