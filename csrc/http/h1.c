@@ -599,3 +599,27 @@ opf_h1_state opf_h1_direct(opf_h1 *h1, size_t received)
     count_length(h1, received);
     return state_of(h1);
 }
+
+opf_h1_state opf_h1_body(opf_h1 *h1, const uint8_t *data, size_t len)
+{
+    if (h1->part == OPF_H1_LENGTH) {
+        if (take_length(h1, data, len) < len)
+            fail(h1, OPF_FAIL_PROTOCOL, "more body than Content-Length said");
+    } else if (h1->part == OPF_H1_CHUNKS || h1->part == OPF_H1_UNTIL_CLOSE) {
+        take_until_close(h1, data, len);
+    } else if (len) {
+        fail(h1, OPF_FAIL_PROTOCOL, "a body where there is none");
+    }
+    return state_of(h1);
+}
+
+opf_h1_state opf_h1_trailer(opf_h1 *h1, const char *line, size_t len)
+{
+    size_t used;
+    if (h1->part == OPF_H1_CHUNKS) {
+        h1->part = OPF_H1_TRAILERS;
+        give(h1, "0\r\n", 3); /* as in take_chunks */
+    }
+    return h1->part == OPF_H1_TRAILERS ? opf_h1_feed(h1, (const uint8_t *)line, len, &used)
+                                       : state_of(h1);
+}

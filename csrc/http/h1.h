@@ -77,6 +77,12 @@ opf_h1_state opf_h1_eof(opf_h1 *h1);
 bool opf_h1_wants(const opf_h1 *h1, uint8_t **data, size_t *size);
 opf_h1_state opf_h1_direct(opf_h1 *h1, size_t received);
 
+/* For messages whose framing somebody else undoes, after opf_h1_feed has had the head, line by line
+ * or at once: takes in bytes of the body, and a line of the trailers, CRLF included; an empty one
+ * ends them. */
+opf_h1_state opf_h1_body(opf_h1 *h1, const uint8_t *data, size_t len);
+opf_h1_state opf_h1_trailer(opf_h1 *h1, const char *line, size_t len);
+
 /* True when any byte of the response has come. */
 static inline bool opf_h1_began(const opf_h1 *h1)
 {
