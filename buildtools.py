@@ -30,11 +30,18 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Library:
-    """A system library: its usual name, its pkg-config module and its Debian package."""
+    """A system library: its usual name, its pkg-config module, its Debian package, and the oldest
+    version that will do (empty: any)."""
 
     name: str
     module: str
     package: str
+    minimum: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """What pkg-config is asked for."""
+        return f"{self.module} >= {self.minimum}" if self.minimum else self.module
 
 
 LIBRARIES = (
@@ -42,6 +49,7 @@ LIBRARIES = (
     Library("c-ares", "libcares", "libc-ares-dev"),
     Library("zlib", "zlib", "zlib1g-dev"),
     Library("brotli", "libbrotlidec", "libbrotli-dev"),
+    Library("libcurl", "libcurl", "libcurl4-openssl-dev", "7.88"),
 )
 
 # Newer distributions have llhttp as a library; in older ones node-llhttp brings its C source.
@@ -128,9 +136,9 @@ def libraries() -> Flags:
 
 
 def _add_library(flags: Flags, library: Library, package: str) -> None:
-    if not _has_module(library.module):
+    if not _has_module(library.wanted):
         raise BuildError(
-            f"{library.name} not found (pkg-config {library.module}):"
+            f"{library.name} not found (pkg-config {library.wanted}):"
             f" install the Debian package {package}"
         )
     for argument in _pkg_config("--cflags", library.module):
@@ -235,7 +243,7 @@ def missing_packages() -> list[str]:
         missing += ["pkg-config", *(library.package for library in LIBRARIES)]
         has_llhttp = _has_llhttp_source()
     else:
-        missing += [lib.package for lib in LIBRARIES if not _has_module(lib.module)]
+        missing += [lib.package for lib in LIBRARIES if not _has_module(lib.wanted)]
         has_llhttp = _has_module(LLHTTP.module) or _has_llhttp_source()
     if not has_llhttp:
         missing.append(_llhttp_package())

@@ -49,6 +49,8 @@ typedef enum opf_failure {
     OPF_FAIL_HEADERS_SIZE,    /* headers over the limit */
     OPF_FAIL_BODY_SIZE,       /* body over the limit, as sent or decoded */
     OPF_FAIL_DECODE, /* the body does not decode by its Content-Encoding; detail names the coding */
+    OPF_FAIL_PROXY,  /* the proxy was not reached, or refused or failed to pass the request on:
+                        detail, err, proxy_status */
     OPF_FAIL_NOMEM,  /* out of memory on our side */
     OPF_FAIL_CANCELLED /* its owner lost interest: opf_exchange_cancel */
 } opf_failure;
@@ -234,6 +236,28 @@ typedef struct opf_header {
     uint32_t value_len;
 } opf_header;
 
+/* How somebody says who they are. */
+typedef enum opf_auth {
+    OPF_AUTH_NONE = 0,
+    OPF_AUTH_BASIC,
+    OPF_AUTH_DIGEST,
+    OPF_AUTH_NTLM,
+    OPF_AUTH_NEGOTIATE /* Kerberos: getting a ticket may block */
+} opf_auth;
+
+/* What libcurl does for a request, which then goes by it and not by the fast path. All zero: it is
+ * sent as it is. Strings end with NUL. What is given here reaches no text. */
+typedef struct opf_curl_options {
+    const char *proxy; /* URL of the scheme http, https, socks4, socks4a, socks5 or socks5h; user
+                          and password may stand in it, percent-encoded; NULL: none */
+    const char *proxy_user; /* goes before the URL's; NULL: that */
+    const char *proxy_password;
+    opf_auth proxy_auth;
+    opf_auth auth; /* to the server; NONE: what the headers say */
+    const char *user;
+    const char *password;
+} opf_curl_options;
+
 typedef struct opf_request {
     const opf_url *url;
     const char *method; /* a token */
@@ -250,6 +274,7 @@ typedef struct opf_request {
      * chunks (RFC 9112, 7.1) unless a Content-Length is among the headers. body must be empty. */
     bool open_body;
     const opf_timeouts *timeouts; /* NULL: the pool's */
+    const opf_curl_options *curl; /* NULL: the fast path */
     /* The response's body is not waited for: done is called when the headers are there, and again
      * whenever there is something to opf_exchange_read. It is not decoded, and max_body is no limit
      * on it. */
@@ -329,6 +354,9 @@ typedef struct opf_result {
     uint32_t carried; /* requests that the connection had carried before */
     bool has_set_cookie; /* a Set-Cookie header is among the fields */
     bool kernel_time;    /* end_ns is the kernel's stamp */
+    bool via_curl;       /* libcurl did it; times are the clock's, and bytes_received has no framing
+                            of a body */
+    int proxy_status;    /* of the proxy's answer to CONNECT; 0: none */
 } opf_result;
 
 /* The result of an exchange that is done. It belongs to the exchange. */

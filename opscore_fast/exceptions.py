@@ -44,6 +44,7 @@ __all__ = [
     "NameResolutionError",
     "OutOfMemory",
     "ProtocolError",
+    "ProxyError",
     "ReadTimeout",
     "RedirectError",
     "RequestError",
@@ -200,6 +201,15 @@ class DecodeError(RequestError, requests.exceptions.ContentDecodingError, zlib.e
     """The response's body does not decode by its Content-Encoding."""
 
 
+class ProxyError(RequestError, ConnectionError):
+    """The proxy was not reached, or refused or failed to pass the request on.
+
+    status is that of its answer to CONNECT, or None.
+    """
+
+    status: int | None = None
+
+
 class OutOfMemory(RequestError, MemoryError, HTTPParseError):
     """There was no memory for the request on this side."""
 
@@ -245,6 +255,7 @@ _FAILURES: tuple[tuple[type[RequestError], str], ...] = (
     (HeadersTooLarge, "response headers from {server} exceed {limit} bytes"),
     (BodyTooLarge, "response body from {server} exceeds {limit} bytes"),
     (DecodeError, "response body from {server} is not valid {detail}"),
+    (ProxyError, "proxy for {server} failed: {detail}"),
     (OutOfMemory, "out of memory for a request to {server}"),
     (RequestTimeout, "gevent.Timeout on a request to {server} while {doing}"),
 )
@@ -288,7 +299,7 @@ def from_result(
             connect=connect_timeout,
             network=network_timeout,
             doing=_DOING.get(PHASES[phase], "done"),
-            detail=detail or "unknown reason",
+            detail=detail or (os.strerror(errno) if errno else "unknown reason"),
             error=detail or os.strerror(errno),
             limit=limit,
             reused=" on a reused connection" if requests_carried else "",

@@ -121,7 +121,8 @@ def pkg_config_dir(folder: Path, without: buildtools.Library) -> Path:
     folder.mkdir()
     for library in buildtools.LIBRARIES:
         if library is not without:
-            text = f"Name: {library.name}\nDescription: {library.name}\nVersion: 1\n"
+            version = library.minimum or "1"
+            text = f"Name: {library.name}\nDescription: {library.name}\nVersion: {version}\n"
             (folder / f"{library.module}.pc").write_text(text)
     return folder
 
@@ -133,7 +134,7 @@ def test_missing_library_is_one_line(
     libdir = pkg_config_dir(tmp_path / "pc", without=library)
     built = build_ext(tree, PKG_CONFIG_LIBDIR=str(libdir), PKG_CONFIG_PATH="")
     assert built.stderr == (
-        f"opscore_fast: {library.name} not found (pkg-config {library.module}):"
+        f"opscore_fast: {library.name} not found (pkg-config {library.wanted}):"
         f" install the Debian package {library.package}\n"
     )
 

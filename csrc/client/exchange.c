@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "client/conn.h"
+#include "client/curl.h"
 #include "client/pool.h"
 #include "http/decode.h"
 #include "http/h1.h"
@@ -109,6 +110,8 @@ int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_reques
     } else if (opf_buf_append(&exchange->out, request->body, request->body_len) != 0) {
         return OPF_ENOMEM;
     }
+    if (request->curl)
+        return opf_curl_submit(pool, exchange, request, error);
     return opf_pool_submit(pool, exchange, request->url);
 }
 
@@ -125,7 +128,10 @@ void opf_exchange_cancel(opf_exchange *exchange)
     opf_result *result = &exchange->result;
     switch (exchange->state) {
     case OPF_EXCHANGE_ACTIVE:
-        opf_conn_abandon(exchange->conn);
+        if (exchange->transfer)
+            opf_curl_abandon(exchange->transfer);
+        else
+            opf_conn_abandon(exchange->conn);
         break;
     case OPF_EXCHANGE_QUEUED:
     case OPF_EXCHANGE_FINISHED:
@@ -229,7 +235,10 @@ int opf_exchange_write(opf_exchange *exchange, const void *data, size_t len)
     exchange->open_body = len > 0;
     exchange->body = data;
     exchange->body_len = len;
-    opf_conn_send_on(exchange->conn);
+    if (exchange->transfer)
+        opf_curl_send_on(exchange->transfer);
+    else
+        opf_conn_send_on(exchange->conn);
     return 0;
 }
 
@@ -260,7 +269,9 @@ size_t opf_exchange_read(opf_exchange *exchange, void *data, size_t size)
         body->len = held - size;
         exchange->read_at = 0;
     }
-    if (exchange->state == OPF_EXCHANGE_ACTIVE)
+    if (exchange->transfer)
+        opf_curl_read_on(exchange->transfer);
+    else if (exchange->state == OPF_EXCHANGE_ACTIVE)
         opf_conn_read_on(exchange->conn);
     return size;
 }

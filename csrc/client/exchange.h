@@ -14,11 +14,12 @@
 #include "opf.h"
 
 typedef struct opf_conn opf_conn;
+typedef struct opf_transfer opf_transfer;
 
 typedef enum opf_exchange_state {
     OPF_EXCHANGE_IDLE,     /* new, or reported */
     OPF_EXCHANGE_QUEUED,   /* in its origin's queue, by link */
-    OPF_EXCHANGE_ACTIVE,   /* on conn */
+    OPF_EXCHANGE_ACTIVE,   /* on conn, or with libcurl as transfer */
     OPF_EXCHANGE_FINISHED, /* in the engine's list, by link: done is due */
     OPF_EXCHANGE_SPARE     /* in the engine's list of those to use again, by link */
 } opf_exchange_state;
@@ -27,6 +28,7 @@ struct opf_exchange {
     opf_engine *engine;
     opf_node link;
     opf_conn *conn;
+    opf_transfer *transfer; /* NULL: it is not libcurl's */
     opf_exchange_state state;
     bool head_request;
     bool stream;

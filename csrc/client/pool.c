@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "client/conn.h"
+#include "client/curl.h"
 
 #define DEFAULT_CONCURRENCY 10
 #define DEFAULT_MAX_HEADERS (64U << 10)
@@ -46,6 +47,7 @@ opf_pool *opf_pool_new(opf_engine *engine, const opf_pool_options *options, int 
         return NULL;
     pool->engine = engine;
     opf_list_init(&pool->origins);
+    opf_list_init(&pool->multis);
     *error = take_options(pool, options, error_text, error_size);
     if (!*error)
         return pool;
@@ -68,6 +70,7 @@ void opf_pool_close_idle(opf_pool *pool)
 {
     for (opf_node *n = pool->origins.next; n != &pool->origins; n = n->next)
         close_all(&OPF_CONTAINER(n, opf_origin, link)->idle);
+    opf_curl_close_idle(pool);
 }
 
 static void origin_free(opf_origin *origin)
@@ -103,6 +106,7 @@ void opf_pool_free(opf_pool *pool)
 {
     if (!pool)
         return;
+    opf_curl_free(pool);
     while (!opf_list_empty(&pool->origins))
         origin_free(OPF_CONTAINER(pool->origins.next, opf_origin, link));
     opf_tls_context_release(pool->tls);

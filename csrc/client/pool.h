@@ -30,6 +30,7 @@ struct opf_pool {
     opf_engine *engine;
     opf_list origins;
     uint32_t n_origins;
+    opf_list multis;          /* of curl.c */
     opf_pool_options options; /* without what is in the context and the network */
     opf_tls_context *tls;
     opf_network *network;
