@@ -9,11 +9,27 @@ from typing import Any, Self, TypedDict, Unpack
 from geventhttpclient.header import Headers
 from locust.event import EventHook
 from locust.user import User
+from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
 from opscore_fast.responses import FastRequest
 
-_Auth = tuple[str | bytes, str | bytes]
+class Proxy:
+    """A proxy: its URL, as libcurl has it, and how to authenticate."""
+
+    def __new__(cls, url: str, shown: str, auth: int = 0) -> Self:
+        """shown: the URL without its secrets. auth: opf_auth of the engine."""
+
+    @property
+    def shown(self) -> str: ...
+
+class SchemeAuth:
+    """User and password for an authentication scheme of libcurl's."""
+
+    def __new__(cls, scheme: int, user: str, password: str, for_proxy: bool = False) -> Self:
+        """scheme: opf_auth of the engine."""
+
+_Auth = tuple[str | bytes, str | bytes] | SchemeAuth | AuthBase
 
 class _Keywords(TypedDict, total=False):
     name: str | None
@@ -109,6 +125,8 @@ class Response:
     def retries(self) -> int: ...
     @property
     def lag(self) -> float: ...
+    @property
+    def transport(self) -> str: ...
     def __getattr__(self, name: str) -> Any: ...
 
 class FastResponse(Response):
@@ -207,6 +225,9 @@ class Session:
     max_retries: int
     retries: int
     base_url: str | None
+    _proxy: Proxy | None
+    _scheme_auth: SchemeAuth | None
+    _by_libcurl: bool
     @property
     def pool(self) -> Pool: ...
 
@@ -319,6 +340,8 @@ class HttpSession(Session):
         connect_timeout: float | None,
         read_timeout: float | None,
         pool: Pool,
+        proxy: Proxy | None,
+        auth: SchemeAuth | None,
         /,
     ) -> Any:
         """Send what requests has put together, and wait for the response."""

@@ -16,6 +16,7 @@ import socket
 import ssl
 import weakref
 import zlib
+from errno import ECONNREFUSED
 from http.client import BadStatusLine, LineTooLong, RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 from geventhttpclient.useragent import RetriesExceeded
 from locust.contrib.fasthttp import LocustBadStatusCode
 from locust.exception import LocustError
+
+from opscore_fast._core import Proxy
 
 __all__ = [
     "BodyProtocolError",
@@ -45,6 +48,7 @@ __all__ = [
     "OutOfMemory",
     "ProtocolError",
     "ProxyError",
+    "ProxyRefused",
     "ReadTimeout",
     "RedirectError",
     "RequestError",
@@ -201,13 +205,19 @@ class DecodeError(RequestError, requests.exceptions.ContentDecodingError, zlib.e
     """The response's body does not decode by its Content-Encoding."""
 
 
-class ProxyError(RequestError, ConnectionError):
+class ProxyError(RequestError, requests.exceptions.ProxyError, ConnectionError):
     """The proxy was not reached, or refused or failed to pass the request on.
 
-    status is that of its answer to CONNECT, or None.
+    Attributes: proxy (str, its URL without user and password), proxy_status (int, of its answer to
+    CONNECT, or None).
     """
 
-    status: int | None = None
+    proxy: str = ""
+    proxy_status: int | None = None
+
+
+class ProxyRefused(ProxyError, ConnectionRefusedError):
+    """Nothing listens where the proxy should be."""
 
 
 class OutOfMemory(RequestError, MemoryError, HTTPParseError):
@@ -255,7 +265,7 @@ _FAILURES: tuple[tuple[type[RequestError], str], ...] = (
     (HeadersTooLarge, "response headers from {server} exceed {limit} bytes"),
     (BodyTooLarge, "response body from {server} exceeds {limit} bytes"),
     (DecodeError, "response body from {server} is not valid {detail}"),
-    (ProxyError, "proxy for {server} failed: {detail}"),
+    (ProxyError, "no way to {server} by proxy {proxy}: {detail}"),
     (OutOfMemory, "out of memory for a request to {server}"),
     (RequestTimeout, "gevent.Timeout on a request to {server} while {doing}"),
 )
@@ -286,12 +296,18 @@ def from_result(
     limit: int,
     idle_time: float,
     requests_carried: int,
+    proxy_status: int,
+    proxy: Proxy | None,
 ) -> RequestError:
     """Return the exception for an engine's result; failure, phase: opf_failure, opf_phase."""
     kind, text = _FAILURES[failure]
     if PHASES[phase] == "body":
         kind = _IN_BODY.get(kind, kind)
+    if kind is ProxyError and errno == ECONNREFUSED:
+        kind = ProxyRefused
     host, port = _server(url)
+    reason = detail or os.strerror(errno)
+    detail = detail or (reason if errno else "unknown reason")
     error = kind(
         text.format(
             server=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
@@ -299,8 +315,9 @@ def from_result(
             connect=connect_timeout,
             network=network_timeout,
             doing=_DOING.get(PHASES[phase], "done"),
-            detail=detail or (os.strerror(errno) if errno else "unknown reason"),
-            error=detail or os.strerror(errno),
+            detail=f"{detail} ({proxy_status})" if proxy_status else detail,
+            proxy=proxy.shown if proxy else "",
+            error=reason,
             limit=limit,
             reused=" on a reused connection" if requests_carried else "",
         )
@@ -312,6 +329,9 @@ def from_result(
     error.bytes_received = bytes_received
     error.idle_time = idle_time
     error.requests_carried = requests_carried
+    if isinstance(error, ProxyError):
+        error.proxy = proxy.shown if proxy else ""
+        error.proxy_status = proxy_status or None
     return error
 
 

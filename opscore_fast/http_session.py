@@ -6,12 +6,13 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 
 import os
 import weakref
+from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import requests
 from locust.event import EventHook
@@ -20,6 +21,7 @@ from requests.adapters import BaseAdapter
 from requests.auth import HTTPBasicAuth
 from requests.cookies import extract_cookies_to_jar
 from requests.exceptions import (
+    InvalidProxyURL,
     InvalidSchema,
     InvalidURL,
     MissingSchema,
@@ -33,11 +35,12 @@ from urllib3 import PoolManager
 from urllib3.util import Timeout, parse_url
 
 from opscore_fast import _core, engines, options
-from opscore_fast._core import Pool
+from opscore_fast._core import Pool, Proxy
 from opscore_fast._version import __version__
 from opscore_fast.cookies import RequestsCookieJar
 from opscore_fast.exceptions import unsupported
 from opscore_fast.http_response import ResponseContextManager, with_cookies
+from opscore_fast.transport import TransportOptions, proxy_of
 
 # Bytes of a file that are read at a time.
 _READ_SIZE = 64 << 10
@@ -135,18 +138,19 @@ class EngineAdapter(BaseAdapter):
         if session is None:
             raise RuntimeError("the session of this adapter is gone")
         url = request.url or ""
-        if select_proxy(url, dict(proxies or {})):
-            raise unsupported("proxies")
+        proxy, headers = _proxy_for(request, proxies)
         tls = url.lower().startswith("https:")
         sent = parse_url(url).url
         response = session._send(
             request.method or "",
             sent,
-            _wire_headers(request),
+            headers,
             _wire_body(request),
             bool(stream),
             *_timeouts(timeout),
             session.pools.under_tls(verify, cert) if tls else session.pools.plain,
+            proxy,
+            getattr(request, "_opscore_fast_auth", None),
         )
         response.request = request
         if sent != url:
@@ -176,6 +180,33 @@ def _wire_headers(request: requests.PreparedRequest) -> list[tuple[bytes, bytes]
         # As http.client does: without the header, a server may use any coding.
         headers.append((b"Accept-Encoding", b"identity"))
     return headers
+
+
+def _proxy_for(
+    request: requests.PreparedRequest, proxies: Mapping[str, str] | None
+) -> tuple[Proxy | None, list[tuple[bytes, bytes]]]:
+    """Return the proxy for a request, and the headers for its server.
+
+    Credentials for the proxy, which requests has among the headers (HTTPProxyAuth), go to the proxy
+    alone. Raises InvalidProxyURL.
+    """
+    headers = _wire_headers(request)
+    url = select_proxy(request.url or "", dict(proxies or {}))
+    if not url:
+        return None, headers
+    given = [value for name, value in headers if name.lower() == b"proxy-authorization"]
+    scheme, mark, rest = url.rpartition("://")
+    if given and "@" not in rest and given[-1].lower().startswith(b"basic "):
+        try:
+            user, _, password = b64decode(given[-1][6:]).decode("latin-1").partition(":")
+            rest = f"{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+        except ValueError:
+            raise InvalidProxyURL("Proxy-Authorization is not that of the scheme Basic") from None
+    try:
+        proxy = proxy_of(scheme + mark + rest)
+    except ValueError as error:
+        raise InvalidProxyURL(str(error)) from None
+    return proxy, [item for item in headers if item[0].lower() != b"proxy-authorization"]
 
 
 def _wire_body(request: requests.PreparedRequest) -> bytes | Iterator[bytes] | None:
@@ -236,7 +267,7 @@ def _timeouts(timeout: Any) -> tuple[float | None, float | None]:
     return timeout.connect_timeout, timeout.read_timeout
 
 
-class HttpSession(_core.HttpSession, requests.Session):  # type: ignore[misc]
+class HttpSession(TransportOptions, _core.HttpSession, requests.Session):  # type: ignore[misc]
     """A drop-in for locust.clients.HttpSession, on the C engine.
 
     It is a requests.Session: what is usual in load tests is done in C, anything else by requests'
@@ -246,8 +277,8 @@ class HttpSession(_core.HttpSession, requests.Session):  # type: ignore[misc]
     base_url: str that paths are put behind, with user and password if Basic authentication is
     wanted. request_event: EventHook to report requests to. user: the User it belongs to, or None.
     pool_manager: urllib3 PoolManager whose users share connections, or None. max_retries: times
-    that a request lost without an answer is sent again, if its method is idempotent. Others:
-    opscore_fast.options.Options.
+    that a request lost without an answer is sent again, if its method is idempotent. proxy,
+    proxy_auth, transport: see HttpUser. Others: opscore_fast.options.Options.
 
     Raises ValueError for values that can't be used, LocustError for what is not supported.
     """
@@ -262,6 +293,9 @@ class HttpSession(_core.HttpSession, requests.Session):  # type: ignore[misc]
         max_retries: int = 0,
         max_response_headers: int = 0,
         max_response_body: int = 0,
+        proxy: str | None = None,
+        proxy_auth: str = "basic",
+        transport: str | None = None,
         **connection_options: Unpack[options.Options],
     ) -> None:
         self.headers = default_headers()
@@ -298,6 +332,18 @@ class HttpSession(_core.HttpSession, requests.Session):  # type: ignore[misc]
                 getattr(type(self), name) is getattr(HttpSession, name) for name in _OVERRIDABLE
             ),
         )
+
+        self._set_transport(proxy, proxy_auth, transport)
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Take the credentials along to where a redirect leads, unless that is another host."""
+        super().rebuild_auth(prepared_request, response)
+        before = response.request
+        auth = getattr(before, "_opscore_fast_auth", None)
+        if auth and not self.should_strip_auth(before.url or "", prepared_request.url or ""):
+            auth(prepared_request)
 
     def _take_credentials(self, base_url: str | None) -> str | None:
         """Take user and password out of the base URL and into auth."""

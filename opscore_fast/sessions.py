@@ -16,10 +16,12 @@ from locust.event import EventHook
 from locust.user import User
 
 from opscore_fast import engines, options
-from opscore_fast._core import FastSession, Pool
+from opscore_fast._core import FastSession, Pool, SchemeAuth
 from opscore_fast._version import __version__
+from opscore_fast.auth import login
 from opscore_fast.bodies import basic_auth
 from opscore_fast.exceptions import unsupported
+from opscore_fast.transport import TransportOptions, proxy_url
 
 
 class _ClientPool:
@@ -40,7 +42,7 @@ class _Client:
         self.clientpool = _ClientPool(session)
 
 
-class FastHttpSession(FastSession):
+class FastHttpSession(TransportOptions, FastSession):
     """A drop-in for locust.contrib.fasthttp.FastHttpSession, on the C engine.
 
     It is used by greenlets of one gevent hub, as many at a time as there are connections
@@ -53,7 +55,9 @@ class FastHttpSession(FastSession):
     sent again, if its method is idempotent. concurrency: connections to one origin
     at most. headers: dict that goes with every request. ssl_context_factory: called once for an
     ssl.SSLContext to use, as Locust's class does. max_response_headers, max_response_body: bytes, 0
-    for the engine's defaults (64 KiB, 1 GiB). Others: opscore_fast.options.Options.
+    for the engine's defaults (64 KiB, 1 GiB). proxy_host, proxy_port: an HTTP proxy; proxy: the URL
+    of one of any kind; proxy_auth: how to authenticate to it, see FastHttpUser. transport:
+    "libcurl" to have that do every request. Others: opscore_fast.options.Options.
 
     Raises ValueError for values that can't be used, LocustError for what is not supported yet.
     """
@@ -75,16 +79,13 @@ class FastHttpSession(FastSession):
         headers: dict[str, Any] | None = None,
         proxy_host: str | None = None,
         proxy_port: int | None = None,
+        proxy: str | None = None,
+        proxy_auth: str = "basic",
+        transport: str | None = None,
         max_response_headers: int = 0,
         max_response_body: int = 0,
         **connection_options: Unpack[options.Options],
     ) -> None:
-        for what, given in (
-            ("proxy_host", proxy_host),
-            ("proxy_port", proxy_port),
-        ):
-            if given:
-                raise unsupported(what)
         if int(concurrency) < 1:
             raise ValueError(f"concurrency is 1 or more, not {concurrency}")
         base_url, authorization = _split_credentials(base_url)
@@ -116,7 +117,23 @@ class FastHttpSession(FastSession):
             own_context=user is not None
             and getattr(type(user), "context", None) is not User.context,
         )
+        self._auth: Any = None
         self.auth_header = authorization
+        self._set_transport(proxy_url(proxy, proxy_host, proxy_port), proxy_auth, transport)
+
+    @property
+    def auth(self) -> Any:
+        """Credentials of the requests that have none of their own: a pair for Basic, an object of
+        opscore_fast.auth, or one of requests' for Basic or Digest; None for none at all."""
+        return self._auth
+
+    @auth.setter
+    def auth(self, value: Any) -> None:
+        given = login(value)
+        by_libcurl = isinstance(given, SchemeAuth)
+        self.auth_header = None if by_libcurl or given is None else basic_auth(given)
+        self._scheme_auth = given if by_libcurl else None
+        self._auth = value
 
     @property
     def client(self) -> _Client:

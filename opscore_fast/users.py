@@ -31,6 +31,17 @@ class FastHttpUser(options.ConnectionOptions, LocustFastHttpUser):
     max_response_body: int = 0
     """Limit in bytes on a response's body, as sent and as decoded; 0: 1 GiB."""
 
+    proxy: str | None = None
+    """URL of a proxy for all requests, of the scheme http (which proxy_host and proxy_port stand
+    for), https, socks4, socks4a, socks5 or socks5h, with user and password if it wants them."""
+
+    proxy_auth: str = "basic"
+    """How to authenticate to the proxy: basic, digest, ntlm or negotiate."""
+
+    transport: str | None = None
+    """"libcurl": every request goes by libcurl, which is slower, and for comparisons. None: what
+    the environment variable OPSCORE_FAST_TRANSPORT says, or else the fast path wherever it can."""
+
     def __init__(self, environment: Environment) -> None:
         if self.host is None:
             super().__init__(environment)  # says so, by the exception of this version of Locust
@@ -50,6 +61,9 @@ class FastHttpUser(options.ConnectionOptions, LocustFastHttpUser):
             headers=self.default_headers,
             proxy_host=self.proxy_host,
             proxy_port=self.proxy_port,
+            proxy=self.proxy,
+            proxy_auth=self.proxy_auth,
+            transport=self.transport,
             max_response_headers=self.max_response_headers,
             max_response_body=self.max_response_body,
             **options.of_user(self),
@@ -76,6 +90,16 @@ class HttpUser(options.ConnectionOptions, LocustHttpUser):
     max_response_body: int = 0
     """Limit in bytes on a response's body, as sent and as decoded; 0: 1 GiB."""
 
+    proxy: str | None = None
+    """URL of a proxy for all requests but those for which proxies name another, of the scheme http,
+    https, socks4, socks4a, socks5 or socks5h, with user and password if it wants them."""
+
+    proxy_auth: str = "basic"
+    """How to authenticate to the proxy: basic, digest, ntlm or negotiate."""
+
+    transport: str | None = None
+    """"libcurl": every request goes by libcurl, as with FastHttpUser."""
+
     def __init__(self, environment: Environment) -> None:
         if self.host is None:
             super().__init__(environment)  # type: ignore[no-untyped-call]
@@ -85,6 +109,9 @@ class HttpUser(options.ConnectionOptions, LocustHttpUser):
             request_event=self.environment.events.request,
             user=self,
             pool_manager=self.pool_manager,
+            proxy=self.proxy,
+            proxy_auth=self.proxy_auth,
+            transport=self.transport,
             max_retries=self.max_retries,
             max_response_headers=self.max_response_headers,
             max_response_body=self.max_response_body,

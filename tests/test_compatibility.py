@@ -384,16 +384,6 @@ def test_adapters_can_t_be_put_in_by_hand(app: Listener, environment: Environmen
         _ = client.get_adapter(app.url).poolmanager
 
 
-def test_proxies_are_refused(app: Listener, environment: Environment) -> None:
-    client = client_of(app, environment)
-    with pytest.raises(LocustError, match="proxies"):
-        client.get("/ok", proxies={"http": "http://127.0.0.1:1"})
-    client.proxies = {"http": "http://127.0.0.1:1"}
-    with pytest.raises(LocustError, match="proxies"):
-        client.get("/ok")
-    assert app.counts()["requests"] == 0
-
-
 class Strange:
     """As much of a response as requests looks at."""
 

@@ -34,7 +34,6 @@ from helpers import (
 )
 from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 from locust.env import Environment
-from locust.exception import LocustError
 from servers import Listener
 
 from opscore_fast import exceptions
@@ -933,21 +932,6 @@ def test_no_more_retries(hostile: Listen, environment: Environment) -> None:
     assert (response.status_code, response.retries) == (0, 1)
     assert type(response.error).__name__ == "ConnectionClosed"
     assert client.get("/").status_code == 200
-
-
-# What is not there yet
-
-
-NOT_YET = (NotImplementedError, LocustError)
-
-
-@pytest.mark.parametrize("attributes", [{"proxy_host": "127.0.0.1", "proxy_port": 1}])
-def test_attributes_not_supported_yet(
-    app: Listener, environment: Environment, attributes: dict[str, Any]
-) -> None:
-    with pytest.raises(NOT_YET, match=next(iter(attributes))):
-        make_user(OURS, app.url, environment, **attributes).client.get("/ok")
-    assert app.counts()["connections"] == 0
 
 
 # Nothing is left behind

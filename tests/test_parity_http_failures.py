@@ -531,7 +531,7 @@ def https_that_is_cut_off(t: Subject) -> Any:
     return [response.status_code, isinstance(response.error, ssl.SSLError)]
 
 
-@scenario(same_texts=False, sends=False, pending="proxies")
+@scenario(same_texts=False, sends=False)
 def proxy_that_refuses(t: Subject) -> Any:
     t.client.proxies = {"http": t.refused}
     response = t.client.get("/ok", name="failed")

@@ -81,6 +81,7 @@ enum { NAMES(AS_ENUM) METHODS(AS_ENUM) N_NAMES };
     X(encode_files, "opscore_fast.bodies", "encode_files")                                         \
     X(unknown_keywords, "opscore_fast.bodies", "unknown_keywords")                                 \
     X(basic_auth, "opscore_fast.bodies", "basic_auth")                                             \
+    X(login, "opscore_fast.auth", "login")                                                         \
     X(new_cookiejar, "opscore_fast.cookies", "new_jar")                                            \
     X(cookie_header, "opscore_fast.cookies", "header")                                             \
     X(extract_cookies, "opscore_fast.cookies", "extract")                                          \
@@ -124,6 +125,8 @@ typedef struct State {
     PyTypeObject *catching_type; /* ResponseContextManager */
     PyTypeObject *http_response_type;
     PyTypeObject *collector_type;
+    PyTypeObject *proxy_type;
+    PyTypeObject *scheme_auth_type;
     PyObject *fast_request; /* FastSession.request, to tell whether a subclass has its own */
     PyObject *http_request; /* HttpSession.request, likewise */
     char *scratch;          /* for JSON on its way to the wire */
@@ -146,6 +149,7 @@ int FastSession_add(PyObject *module, State *state);
 int HttpSession_add(PyObject *module, State *state);
 int Response_add(PyObject *module, State *state);
 int Collector_add(PyObject *module, State *state);
+int Route_add(PyObject *module, State *state);
 
 /* Makes a type of the spec (bases may be NULL) and adds it to the module under its name. */
 PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyObject *bases);

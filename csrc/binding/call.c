@@ -7,6 +7,7 @@ void Call_fini(Call *call)
     Py_XDECREF(call->pool);
     Py_XDECREF(call->method);
     Py_XDECREF(call->extra);
+    Py_XDECREF(call->login);
     Py_XDECREF(call->multipart);
     Py_XDECREF(call->url);
     Py_XDECREF(call->location);
@@ -112,6 +113,17 @@ static int encode_files(Session *self, Call *call)
     return call->multipart ? 0 : -1;
 }
 
+/* Finds out what credentials of another kind than a pair stand for. */
+static int find_login(Session *self, Call *call)
+{
+    if (!call->auth || PyTuple_CheckExact(call->auth))
+        return 0;
+    PyObject *helper = state_helper(self->state, HELPER_login);
+    call->login = helper ? PyObject_CallOneArg(helper, call->auth) : NULL;
+    call->auth = call->login;
+    return call->login ? 0 : -1;
+}
+
 /* Puts the call's arguments in order: None is the same as absent, a rename_request names those
  * without a name. */
 int Call_settle(Session *self, Call *call)
@@ -152,5 +164,5 @@ int Call_settle(Session *self, Call *call)
         call->data = none_to_null(PyTuple_GET_ITEM(both, 0));
         call->params = none_to_null(PyTuple_GET_ITEM(both, 1));
     }
-    return encode_files(self, call);
+    return find_login(self, call) == 0 ? encode_files(self, call) : -1;
 }

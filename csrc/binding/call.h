@@ -22,6 +22,7 @@ typedef struct Call {
     bool catch_response;
     bool stream;
     bool allow_redirects;
+    PyObject *login;     /* what auth stands for, where that is another object: owned, or NULL */
     PyObject *multipart; /* (bytes, Content-Type) of files and data: owned, or NULL */
     /* of a redirect */
     PyObject *url;      /* absolute; owned, or NULL */

@@ -23,6 +23,8 @@ static int put_defaults(FastSession *self, Headers *headers)
 static int put_authorization(FastSession *self, Call *call, Headers *headers, PyObject **keep)
 {
     PyObject *value = self->auth_header;
+    if (is_scheme_auth(self->base.state, call->auth))
+        return 0;
     if (call->auth) {
         PyObject *helper = state_helper(self->base.state, HELPER_basic_auth);
         value = helper ? PyObject_CallOneArg(helper, call->auth) : NULL;
@@ -87,10 +89,18 @@ static int put_cookies(FastSession *self, Response *response, Parcel *parcel)
     return value == Py_None ? 0 : Headers_put_value(&parcel->headers, "Cookie", value);
 }
 
+/* The SchemeAuth of the call, or else of the session; another origin gets none. */
+static PyObject *scheme_auth_of(const FastSession *self, const Call *call)
+{
+    if (call->other_origin)
+        return NULL;
+    return call->auth ? call->auth : self->base.scheme_auth;
+}
+
 static int submit(Session *session, Call *call, Response *response)
 {
     FastSession *self = (FastSession *)session;
-    Parcel parcel = {.stream = call->stream};
+    Parcel parcel = {.stream = call->stream, .auth = scheme_auth_of(self, call)};
     Body *body = &parcel.body;
     int ret = -1;
     if (Url_make(session, call, &parcel.url) != 0 ||

@@ -182,8 +182,9 @@ static PyObject *Response_exit(Response *Py_UNUSED(self), PyObject *Py_UNUSED(ar
 
 static PyObject *Response_repr(Response *self)
 {
-    return PyUnicode_FromFormat("<%s [%d]>", _PyType_Name(Py_TYPE(self)),
-                                Response_result(self)->status);
+    const opf_result *result = Response_result(self);
+    return PyUnicode_FromFormat("<%s [%d]%s>", _PyType_Name(Py_TYPE(self)), result->status,
+                                result->via_curl ? " by libcurl" : "");
 }
 
 static PyGetSetDef FastResponse_getset[] = {

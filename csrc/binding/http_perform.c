@@ -728,6 +728,8 @@ typedef struct PreparedCall {
     Call call;
     PyObject *headers; /* list of pairs of bytes */
     PyObject *body;    /* bytes, an iterator over bytes, or None */
+    PyObject *proxy;   /* Proxy, or None: the session's */
+    PyObject *auth;    /* SchemeAuth, or None */
     opf_timeouts timeouts;
 } PreparedCall;
 
@@ -747,7 +749,10 @@ static int put_prepared(Parcel *parcel, PyObject *headers)
 static int submit_prepared(Session *session, Call *base, Response *response)
 {
     PreparedCall *call = (PreparedCall *)base;
-    Parcel parcel = {.stream = base->stream, .timeouts = &call->timeouts};
+    Parcel parcel = {.stream = base->stream,
+                     .timeouts = &call->timeouts,
+                     .proxy = call->proxy,
+                     .auth = call->auth};
     int ret = -1;
     if (PyIter_Check(call->body)) {
         parcel.pieces = call->body;
@@ -777,9 +782,9 @@ PyObject *HttpSession_send(HttpSession *self, PyObject *args)
     PyObject *method, *pool, *connect, *read;
     int stream;
     uint64_t start = 0;
-    if (!PyArg_ParseTuple(args, "UUO!OpOOO!:_send", &method, &call.call.path, &PyList_Type,
+    if (!PyArg_ParseTuple(args, "UUO!OpOOO!OO:_send", &method, &call.call.path, &PyList_Type,
                           &call.headers, &call.body, &stream, &connect, &read,
-                          self->base.state->pool_type, &pool) ||
+                          self->base.state->pool_type, &pool, &call.proxy, &call.auth) ||
         seconds_of(connect, &call.timeouts.connect_ns) != 0 ||
         seconds_of(read, &call.timeouts.network_ns) != 0)
         return NULL;

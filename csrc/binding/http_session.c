@@ -258,7 +258,8 @@ static PyMethodDef HttpSession_methods[] = {
     REQUEST_METHOD(put, "url, data=None, **kwargs", "Send a PUT request."),
     REQUEST_METHOD(post, "url, data=None, json=None, **kwargs", "Send a POST request."),
     {"_send", (PyCFunction)HttpSession_send, METH_VARARGS,
-     "_send($self, method, url, headers, body, stream, connect_timeout, read_timeout, pool, /)\n"
+     "_send($self, method, url, headers, body, stream, connect_timeout, read_timeout, pool, "
+     "proxy, auth, /)\n"
      "--\n\nSend what requests has put together, and wait for the response."},
     {"_lose", (PyCFunction)HttpSession_lose, METH_O,
      "_lose($self, error, /)\n--\n\nThe response to a request that an error kept from being sent."},

@@ -58,6 +58,9 @@ int Parcel_set_method(Parcel *parcel, State *state, PyObject *method)
 int Parcel_submit(Parcel *parcel, Pool *pool, Response *response)
 {
     Body *body = &parcel->body;
+    const Session *session = response->session;
+    opf_curl_options curl;
+    bool by_curl = Route_make(session, parcel->proxy, parcel->auth, &curl);
     opf_request request = {.url = &parcel->url.parsed,
                            .method = (const char *)PyUnicode_1BYTE_DATA(parcel->method),
                            .method_len = (size_t)PyUnicode_GET_LENGTH(parcel->method),
@@ -67,9 +70,12 @@ int Parcel_submit(Parcel *parcel, Pool *pool, Response *response)
                            .body_len = body->len,
                            .open_body = parcel->pieces != NULL,
                            .timeouts = parcel->timeouts,
+                           .curl = by_curl ? &curl : NULL,
                            .stream = parcel->stream};
     opf_request_error error;
     response->done = false;
+    PyObject *proxy = parcel->proxy && parcel->proxy != Py_None ? parcel->proxy : session->proxy;
+    Py_XSETREF(response->proxy, curl.proxy ? Py_NewRef(proxy) : NULL);
     response->body_is_text = body->is_text;
     int ret = opf_exchange_submit(response->exchange, pool->pool, &request, Engine_on_done,
                                   response, &error);
@@ -100,12 +106,13 @@ PyObject *Session_failure_of(Session *self, Response *response)
     PyObject *error = NULL;
     if (url)
         error = PyObject_CallFunction(
-            helper, "iiizOddKKdI", (int)r->failure, (int)r->phase, r->err, r->detail, url,
+            helper, "iiizOddKKdIiO", (int)r->failure, (int)r->phase, r->err, r->detail, url,
             (double)r->timeouts.connect_ns / 1e9, (double)r->timeouts.network_ns / 1e9,
             (unsigned long long)r->bytes_received,
             (unsigned long long)(r->failure == OPF_FAIL_HEADERS_SIZE ? options->max_headers
                                                                      : options->max_body),
-            (double)r->idle_ns / 1e9, (unsigned int)r->carried);
+            (double)r->idle_ns / 1e9, (unsigned int)r->carried, r->proxy_status,
+            response->proxy ? response->proxy : Py_None);
     Py_XDECREF(url);
     return error;
 }

@@ -6,6 +6,7 @@
 #include "binding/body.h"
 #include "binding/call.h"
 #include "binding/headers.h"
+#include "binding/route.h"
 #include "binding/url.h"
 
 /* A request on its way to the engine: all zero at first. */
@@ -18,6 +19,8 @@ typedef struct Parcel {
     PyObject *pieces; /* iterator over bytes, in the place of a body: borrowed, or NULL */
     bool stream;
     const opf_timeouts *timeouts; /* NULL: the pool's */
+    PyObject *proxy;              /* borrowed; NULL or None: the session's */
+    PyObject *auth;               /* SchemeAuth: borrowed; else no credentials for libcurl */
 } Parcel;
 
 /* Lets go of what the parcel owns. */

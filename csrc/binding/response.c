@@ -264,6 +264,11 @@ static PyObject *get_lag(Response *self, void *Py_UNUSED(closure))
     return PyFloat_FromDouble((double)(result->seen_ns - result->end_ns) / 1e9);
 }
 
+static PyObject *get_transport(Response *self, void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString(Response_result(self)->via_curl ? "libcurl" : "opscore_fast");
+}
+
 static PyObject *get_history(Response *self, void *Py_UNUSED(closure))
 {
     if (!self->history)
@@ -352,6 +357,7 @@ void Response_dealloc(Response *self)
     Py_XDECREF(self->name);
     Py_XDECREF(self->url);
     Py_XDECREF(self->body);
+    Py_XDECREF(self->proxy);
     Py_XDECREF(self->content);
     Py_XDECREF(self->encoding);
     Py_XDECREF(self->reason);
@@ -368,6 +374,9 @@ static PyGetSetDef Response_getset[] = {
     {"lag", (getter)get_lag, NULL,
      "float: seconds from the arrival of the response until it was seen; no part of the response "
      "time",
+     NULL},
+    {"transport", (getter)get_transport, NULL,
+     "str: what carried the last request: 'opscore_fast', or 'libcurl' (proxies, Digest ...)",
      NULL},
     {"error", (getter)get_error, (setter)set_error,
      "Exception: what makes the request a failure, or None", NULL},

@@ -28,6 +28,7 @@ typedef struct Response {
     PyObject *url;      /* the whole URL of the last request; NULL: base and path */
     PyObject *body;     /* bytes of a long body or of a piece of one, or NULL */
     PyObject *pieces;  /* iterator over the rest of a body that is sent while it is made, or NULL */
+    PyObject *proxy;   /* the Proxy that it went by, or NULL */
     int retries;       /* times that the request was sent again */
     bool streamed;     /* its body is read from the exchange */
     bool lost;         /* no response came; of a stream, not even its headers */

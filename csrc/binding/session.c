@@ -62,6 +62,7 @@ int Session_traverse(Session *self, visitproc visit, void *arg)
     Py_VISIT(self->pool);
     Py_VISIT(self->request_event);
     Py_VISIT(self->user);
+    Py_VISIT(self->scheme_auth);
     Py_VISIT(self->known_handler);
     Py_VISIT(self->collector);
     Py_VISIT(self->environment);
@@ -76,6 +77,7 @@ int Session_clear(Session *self)
 {
     Py_XSETREF(self->request_event, Py_NewRef(Py_None));
     Py_XSETREF(self->user, Py_NewRef(Py_None));
+    Py_CLEAR(self->scheme_auth);
     Py_CLEAR(self->known_handler);
     Py_CLEAR(self->collector);
     Py_CLEAR(self->environment);
@@ -96,6 +98,7 @@ void Session_dealloc(Session *self)
     Py_XDECREF(self->base_url);
     Py_XDECREF(self->base_bytes);
     Py_XDECREF(self->request_name);
+    Py_XDECREF(self->proxy);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -112,6 +115,11 @@ static PyMemberDef Session_members[] = {
     {"user", T_OBJECT, offsetof(Session, user), 0, "locust.User or None"},
     {"request_name", T_OBJECT, offsetof(Session, request_name), 0,
      "str: name of requests that are given none, or None"},
+    {"_proxy", T_OBJECT, offsetof(Session, proxy), 0, "Proxy of all requests, or None"},
+    {"_scheme_auth", T_OBJECT, offsetof(Session, scheme_auth), 0,
+     "SchemeAuth of requests that have no credentials of their own, or None"},
+    {"_by_libcurl", T_BOOL, offsetof(Session, by_libcurl), 0,
+     "bool: libcurl does all requests, not only those that take it"},
     {"max_retries", T_INT, offsetof(Session, max_retries), 0,
      "int: times that a lost request is sent again at most, if its method is idempotent"},
     {"retries", T_PYSSIZET, offsetof(Session, retries), READONLY,

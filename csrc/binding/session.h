@@ -20,9 +20,12 @@ typedef struct Session {
     PyObject *request_event;
     PyObject *user;
     PyObject *request_name;
-    bool own_context; /* the user's class overrides context() */
-    bool own_request; /* a subclass overrides request() */
-    bool goes_on;     /* a gevent.Timeout that strikes a request goes on to the task */
+    PyObject *proxy;       /* Proxy of all requests; NULL or None: none */
+    PyObject *scheme_auth; /* SchemeAuth of those without credentials of their own; likewise */
+    bool by_libcurl;       /* all requests, so that both ways can be compared */
+    bool own_context;      /* the user's class overrides context() */
+    bool own_request;      /* a subclass overrides request() */
+    bool goes_on;          /* a gevent.Timeout that strikes a request goes on to the task */
     /* counting in C: for this one listener, or not at all */
     PyObject *known_handler;
     Collector *collector;
