@@ -24,10 +24,10 @@ export PYTHON VENV PORT
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help deps deps-test deps-bench install demo test test-all lint format asan bench sdist wheel clean
+.PHONY: help deps deps-test deps-bench install demo test test-all locust-tests lint format asan bench sdist wheel clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) PORT=$(PORT) ARGS=(more for pytest or the benchmark)"
 
@@ -124,6 +124,9 @@ asan: deps-test install $(VENV)/.with-test ## Run the tests under the address an
 	@$(PY) -m pytest tests/test_engine_c.py
 	@cd $(ASAN) && env $(ASAN_ENV) $(abspath $(PY)) -m pytest $(OTHER_TESTS) $(ARGS) || failed=1; \
 	cat report.* 2>/dev/null && exit 1; exit $${failed:-0}
+
+locust-tests: install $(VENV)/.with-locust-tests ## Run Locust's own tests of its clients on ours (LOCUST=a checkout of Locust)
+	@scripts/locust-tests.sh "$(LOCUST)" $(ARGS)
 
 # ---- packaging
 
