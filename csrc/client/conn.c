@@ -105,23 +105,49 @@ static void note_end(opf_conn *conn, opf_exchange *exchange, bool stamped)
         engine->totals.unstamped++;
 }
 
-/* What goes before the body that is there: the request's head, or what frames a piece. */
-static const opf_buf *front_of(const opf_exchange *exchange)
+/* What is there to be sent at a time, whether or not it is sent already: the request's head or the
+ * length of a piece, a body or a piece of it, the end of a chunk. */
+#define PARTS 3
+
+static void parts_of(const opf_exchange *exchange, struct iovec parts[PARTS])
 {
-    return exchange->in_pieces ? &exchange->front : &exchange->out;
+    static const char end[] = "\r\n";
+    const opf_buf *front = exchange->in_pieces ? &exchange->front : &exchange->out;
+    parts[0] = (struct iovec){.iov_base = front->data, .iov_len = front->len};
+    parts[1] = (struct iovec){.iov_base = (uint8_t *)(uintptr_t)exchange->body,
+                              .iov_len = exchange->body_len};
+    parts[2] = (struct iovec){.iov_base = (char *)(uintptr_t)end,
+                              .iov_len = exchange->ends_chunk ? sizeof(end) - 1 : 0};
 }
 
-/* Bytes that are there to be sent, whether or not they are sent already. */
-static size_t part_len(const opf_exchange *exchange)
+/* Finds what of it is not sent yet. Returns the number of pieces, none of them empty. */
+static int unsent(const opf_conn *conn, struct iovec pieces[PARTS])
 {
-    return front_of(exchange)->len + exchange->body_len;
+    struct iovec parts[PARTS];
+    size_t sent = conn->sent;
+    int n = 0;
+    parts_of(conn->exchange, parts);
+    for (int i = 0; i < PARTS; i++) {
+        size_t len = parts[i].iov_len, at = sent < len ? sent : len;
+        sent -= at;
+        if (at < len)
+            pieces[n++] =
+                (struct iovec){.iov_base = (uint8_t *)parts[i].iov_base + at, .iov_len = len - at};
+    }
+    return n;
+}
+
+static bool is_sent(const opf_conn *conn)
+{
+    struct iovec pieces[PARTS];
+    return !unsent(conn, pieces);
 }
 
 /* Whether the connection can carry another request after the one that just ended well. */
 static bool can_go_on(opf_conn *conn, const opf_exchange *exchange)
 {
     return conn->h1.keep_alive && !exchange->closes && !conn->half_closed && !conn->send_err &&
-           !exchange->open_body && conn->sent == part_len(exchange) &&
+           !exchange->open_body && is_sent(conn) &&
            (!conn->stream.ops->pending(&conn->stream) || conn->stream.ops->idle(&conn->stream));
 }
 
@@ -159,21 +185,6 @@ static void finish_broken(opf_conn *conn)
 
 /* Sending */
 
-static size_t unsent(const opf_conn *conn, struct iovec pieces[2], int *n)
-{
-    const opf_exchange *exchange = conn->exchange;
-    const opf_buf *front = front_of(exchange);
-    size_t head = front->len, at = conn->sent;
-    *n = 0;
-    if (at < head)
-        pieces[(*n)++] = (struct iovec){.iov_base = front->data + at, .iov_len = head - at};
-    size_t body_at = at > head ? at - head : 0;
-    if (body_at < exchange->body_len)
-        pieces[(*n)++] = (struct iovec){.iov_base = (uint8_t *)(uintptr_t)exchange->body + body_at,
-                                        .iov_len = exchange->body_len - body_at};
-    return head + exchange->body_len - at;
-}
-
 static void watch_for(opf_conn *conn, uint32_t events)
 {
     opf_engine *engine = engine_of(conn);
@@ -187,15 +198,16 @@ static void watch_for(opf_conn *conn, uint32_t events)
  * request, and close. */
 static void send_some(opf_conn *conn)
 {
-    struct iovec pieces[2];
+    struct iovec pieces[PARTS];
     int n;
-    while (unsent(conn, pieces, &n)) {
+    while ((n = unsent(conn, pieces))) {
         ssize_t sent = conn->stream.ops->send(&conn->stream, pieces, n);
         if (sent > 0) {
             conn->sent += (size_t)sent;
             continue;
         }
         if (sent == OPF_IO_WRITE || sent == OPF_IO_READ) {
+            conn->paused = false; /* the server may have to be rid of something first */
             watch_for(conn, RECEIVING | (sent == OPF_IO_WRITE ? (uint32_t)EPOLLOUT : 0));
             return;
         }
@@ -213,7 +225,10 @@ static void send_some(opf_conn *conn)
     } else if (!conn->send_err && !conn->h1.headers_done) {
         conn->exchange->result.phase = OPF_PHASE_WAIT; /* a stream may be further already */
     }
-    watch_for(conn, RECEIVING);
+    if (conn->paused)
+        conn->deadline = 0; /* nor is it when nobody reads the stream */
+    else
+        watch_for(conn, RECEIVING);
 }
 
 void opf_conn_send_on(opf_conn *conn)
@@ -284,8 +299,6 @@ static void on_eof(opf_conn *conn)
 static bool deliver(opf_conn *conn, bool whole)
 {
     opf_exchange *exchange = conn->exchange;
-    struct iovec pieces[2];
-    int n;
     if (!exchange->stream || !conn->h1.headers_done)
         return true;
     if (!exchange->result.head_ns) {
@@ -293,7 +306,7 @@ static bool deliver(opf_conn *conn, bool whole)
         exchange->result.head_ns = exchange->result.end_ns;
     }
     opf_exchange_tell(exchange);
-    if (whole || opf_exchange_held(exchange) < HELD_MAX || unsent(conn, pieces, &n))
+    if (whole || opf_exchange_held(exchange) < HELD_MAX || !is_sent(conn))
         return true;
     opf_loop_unwatch(engine_of(conn)->loop, &conn->watch);
     conn->paused = true;
@@ -383,7 +396,8 @@ void opf_conn_read_on(opf_conn *conn)
         return;
     opf_exchange *exchange = conn->exchange;
     conn->paused = false;
-    set_deadline(conn, opf_clock_mono(), timeouts_of(conn)->network_ns);
+    if (!exchange->hungry)
+        set_deadline(conn, opf_clock_mono(), timeouts_of(conn)->network_ns);
     watch_for(conn, RECEIVING);
     if (exchange->conn == conn)
         read_on(conn);

@@ -95,6 +95,7 @@ int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_reques
     exchange->open_body = request->open_body;
     exchange->hungry = false;
     exchange->in_pieces = false;
+    exchange->ends_chunk = false;
     exchange->stream = request->stream;
     exchange->message.streamed = request->stream;
     exchange->read_at = 0;
@@ -209,18 +210,19 @@ void opf_exchange_ask(opf_exchange *exchange)
 
 bool opf_exchange_wants_body(const opf_exchange *exchange)
 {
-    return exchange->hungry && exchange->state == OPF_EXCHANGE_ACTIVE;
+    return exchange->hungry && exchange->state == OPF_EXCHANGE_ACTIVE && !exchange->engine->forked;
 }
 
-/* Writes what frames a piece (RFC 9112, 7.1): the end of the one before, and its length. */
+/* Writes what goes before a piece (RFC 9112, 7.1): its length; of the last chunk all there is. */
 static int frame(opf_exchange *exchange, size_t len)
 {
     char text[32];
+    if (opf_buf_reserve(&exchange->front, sizeof(text)) != 0)
+        return OPF_ENOMEM;
     exchange->front.len = 0;
     if (!exchange->chunked)
         return 0;
-    const char *end = exchange->in_pieces ? "\r\n" : "";
-    int n = snprintf(text, sizeof(text), len ? "%s%zx\r\n" : "%s%zx\r\n\r\n", end, len);
+    int n = snprintf(text, sizeof(text), len ? "%zx\r\n" : "%zx\r\n\r\n", len);
     return opf_buf_append(&exchange->front, text, (size_t)n);
 }
 
@@ -231,6 +233,7 @@ int opf_exchange_write(opf_exchange *exchange, const void *data, size_t len)
     if (frame(exchange, len) != 0)
         return OPF_ENOMEM;
     exchange->in_pieces = true;
+    exchange->ends_chunk = exchange->chunked && len;
     exchange->hungry = false;
     exchange->open_body = len > 0;
     exchange->body = data;

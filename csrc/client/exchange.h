@@ -32,15 +32,16 @@ struct opf_exchange {
     opf_exchange_state state;
     bool head_request;
     bool stream;
-    bool has_news;  /* done is due, though it is not finished: in the engine's list, by link */
-    size_t read_at; /* of a stream: bytes of the message's body that were taken */
-    bool closes;    /* the request asks the server to close */
-    bool open_body; /* more of the body is to be given */
-    bool chunked;   /* it is sent in chunks */
-    bool hungry;    /* what is there of it is written: the next piece may be given */
-    bool in_pieces; /* front stands in the place of out, and body is a piece */
-    opf_buf out;    /* the head, and a small body behind it */
-    opf_buf front;  /* what frames a piece: the end of the one before, the length of this one */
+    bool has_news;   /* done is due, though it is not finished: in the engine's list, by link */
+    size_t read_at;  /* of a stream: bytes of the message's body that were taken */
+    bool closes;     /* the request asks the server to close */
+    bool open_body;  /* more of the body is to be given */
+    bool chunked;    /* it is sent in chunks */
+    bool hungry;     /* what is there of it is written: the next piece may be given */
+    bool in_pieces;  /* front stands in the place of out, and body is a piece */
+    bool ends_chunk; /* behind the piece comes the end of its chunk */
+    opf_buf out;     /* the head, and a small body behind it */
+    opf_buf front;   /* what goes before a piece: its length */
     size_t head_len;
     const uint8_t *body; /* a large body or a piece, not ours; or NULL */
     size_t body_len;     /* of the large body or the piece */
