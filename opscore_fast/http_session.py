@@ -212,18 +212,34 @@ def _proxy_for(
 def _wire_body(request: requests.PreparedRequest) -> bytes | Iterator[bytes] | None:
     """Return the body, or what makes it while it is sent.
 
-    Raises TypeError for what is no body.
+    Raises TypeError for what is no body, ValueError for one of another length than was announced.
     """
     body: Any = request.body
     if body is None or isinstance(body, bytes):
         return body
     if isinstance(body, str):
         return body.encode()
-    if isinstance(body, bytearray | memoryview):
-        return bytes(body)
-    pieces = _file_pieces(body) if hasattr(body, "read") else iter(body)
-    length = request.headers.get("Content-Length")
-    return _measured(pieces, None if length is None else int(length))
+    length = _announced(request)
+    if hasattr(body, "read"):
+        return _measured(_file_pieces(body), length)
+    try:
+        data = memoryview(body).tobytes()
+    except TypeError:
+        return _measured(iter(body), length)
+    if length not in (None, len(data)):
+        raise ValueError(f"the body is {len(data)} bytes, its Content-Length says {length}")
+    return data
+
+
+def _announced(request: requests.PreparedRequest) -> int | None:
+    """Return the number in a request's Content-Length; None without one."""
+    given = request.headers.get("Content-Length")
+    if given is None:
+        return None
+    text = given.decode("latin-1") if isinstance(given, bytes) else given
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"Content-Length is a number of bytes, not {text!r}")
+    return int(text)
 
 
 def _file_pieces(file: Any) -> Iterator[Any]:
@@ -231,20 +247,33 @@ def _file_pieces(file: Any) -> Iterator[Any]:
         yield piece
 
 
+def _as_bytes(piece: Any) -> bytes:
+    if isinstance(piece, bytes):
+        return piece
+    if isinstance(piece, str):
+        return piece.encode()
+    try:
+        return memoryview(piece).tobytes()
+    except TypeError:
+        raise TypeError(f"a body is made of bytes or str, not of {type(piece).__name__}") from None
+
+
 def _measured(pieces: Iterator[Any], length: int | None) -> Iterator[bytes]:
     """Yield the pieces of a body as bytes.
 
-    Raises ValueError if they come to another length than was announced.
+    Raises ValueError if they come to another length than was announced. That there are no more is
+    found out before the last one is sent, so that the body's end is known before its answer comes.
     """
-    left = length or 0
+    left = length
     for piece in pieces:
-        sent = piece.encode() if isinstance(piece, str) else bytes(piece)
-        left -= len(sent)
-        if length is not None and left < 0:
-            raise ValueError(f"the body is longer than its Content-Length of {length}")
+        sent = _as_bytes(piece)
+        if left is not None:
+            left -= len(sent)
+            if left < 0 or (left == 0 and any(map(_as_bytes, pieces))):
+                raise ValueError(f"the body is longer than its Content-Length of {length}")
         if sent:
             yield sent
-    if length is not None and left:
+    if left:
         raise ValueError(f"the body is {left} bytes shorter than its Content-Length of {length}")
 
 

@@ -169,57 +169,83 @@ static int await(Session *self, Response *response)
     return -1;
 }
 
-/* Gives the engine the next piece of a body. */
-static int feed(Response *response)
-{
-    PyObject *piece = PyIter_Next(response->pieces);
-    if (!piece && PyErr_Occurred())
-        goto fail;
-    if (piece && !PyBytes_Check(piece)) {
-        PyErr_SetString(PyExc_TypeError, "a body is made of bytes");
-        goto fail;
-    }
-    if ((piece && !PyBytes_GET_SIZE(piece)) || !opf_exchange_wants_body(response->exchange)) {
-        Py_XDECREF(piece); /* it would end the body; or that was answered or lost meanwhile */
-        return 0;
-    }
-    Py_XSETREF(response->body, piece);
-    response->done = false;
-    if (opf_exchange_write(response->exchange, piece ? PyBytes_AS_STRING(piece) : NULL,
-                           piece ? (size_t)PyBytes_GET_SIZE(piece) : 0) == 0)
-        return 0;
-    PyErr_NoMemory();
-    piece = NULL; /* it is the response's */
-
-fail:
-    Py_XDECREF(piece);
-    opf_exchange_cancel(response->exchange);
-    return -1;
-}
-
-/* Whether there is nothing to wait for: the request is over, or a stream's headers are there. */
+/* Whether there is something to return: the request is over, or a stream's headers are there. */
 static bool is_settled(const Response *response)
 {
     const opf_result *result = opf_exchange_result(response->exchange);
     return result->end_ns || result->head_ns;
 }
 
-/* Waits for the response, and meanwhile gives what the engine wants of the body. A piece may have
- * been sent, and the next one given, before the engine says that it wants it: then that comes late,
- * and is no answer. */
+/* Whether the server still waits for the rest of a body. A stream's headers may be there. */
+static bool owes_body(const Response *response)
+{
+    const opf_result *result = opf_exchange_result(response->exchange);
+    return response->pieces && result->failure == OPF_FAIL_NONE && result->phase != OPF_PHASE_DONE;
+}
+
+/* Gives the engine a piece of a body, or its end (NULL), if it still wants it. The reference is
+ * taken over. */
+static int give(Response *response, PyObject *piece)
+{
+    if (!opf_exchange_wants_body(response->exchange)) { /* answered or lost meanwhile */
+        Py_XDECREF(piece);
+        return 0;
+    }
+    Py_XSETREF(response->body, piece);
+    response->done = false;
+    if (opf_exchange_write(response->exchange, piece ? PyBytes_AS_STRING(piece) : NULL,
+                           piece ? (size_t)PyBytes_GET_SIZE(piece) : 0) != 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (!piece)
+        Py_CLEAR(response->pieces);
+    return 0;
+}
+
+/* Pieces of a body that are sent in a row before the hub has its turn. */
+#define PIECES_A_TURN 16
+
+/* Has the next piece of a body made, and sends it. */
+static int feed(Session *self, Response *response, unsigned turn)
+{
+    PyObject *piece = PyIter_Next(response->pieces);
+    if (!piece && PyErr_Occurred())
+        return -1;
+    if (piece && !PyBytes_Check(piece)) {
+        PyErr_SetString(PyExc_TypeError, "a body is made of bytes");
+        Py_DECREF(piece);
+        return -1;
+    }
+    if (piece && !PyBytes_GET_SIZE(piece)) {
+        Py_DECREF(piece); /* it would end the body */
+        return 0;
+    }
+    /* That the piece before is sent has not been said yet, but will be in the next poll. An end is
+     * given at once: its answer may be on its way. */
+    if (piece && turn % PIECES_A_TURN == 0 && !response->done &&
+        opf_exchange_wants_body(response->exchange) && await(self, response) != 0) {
+        Py_DECREF(piece);
+        return -1;
+    }
+    return give(response, piece);
+}
+
+/* Gives what the engine wants of the body, and waits for the response. Only the exchange's state
+ * counts: a piece may have been sent, and the next one given, before the engine says that it wants
+ * it, and that is then said late. */
 static int feed_and_await(Session *self, Response *response)
 {
-    for (;;) {
-        if (await(self, response) != 0)
+    if (!response->pieces)
+        return await(self, response);
+    for (unsigned turn = 1; owes_body(response) || !is_settled(response); turn++) {
+        bool wanted = opf_exchange_wants_body(response->exchange);
+        if (!wanted)
+            response->done = false;
+        if ((wanted ? feed(self, response, turn) : await(self, response)) != 0) {
+            opf_exchange_cancel(response->exchange);
             return -1;
-        if (!response->pieces)
-            return 0;
-        while (opf_exchange_wants_body(response->exchange))
-            if (feed(response) != 0)
-                return -1;
-        if (response->done && is_settled(response))
-            break;
-        response->done = false;
+        }
     }
     Py_CLEAR(response->pieces);
     return 0;
