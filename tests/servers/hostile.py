@@ -6,6 +6,8 @@ behind the last of them:
 
   request          read a request with its body, and count it
   head             read a request's headers only, and count it
+  until TEXT       read until the text has come
+  digest N         read N bytes and add the SHA-1 of them, in hexadecimal, to the port's marks
   send TEXT        send the text; with a second argument, that many times
   drip TEXT S      send the text byte by byte, S seconds after each
   random N         send N random bytes, the same ones each time, and count what is taken
@@ -26,6 +28,7 @@ A peer that closes while the server reads or writes ends the script.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 import select
 import socket
@@ -183,6 +186,21 @@ class Connection:
         else:
             body = self.take(int(fields.get("content-length", 0)))
         self.count(head, body)
+
+    def do_until(self, text: str) -> None:
+        self.take_until(text.encode("latin-1"))
+
+    def do_digest(self, size: int) -> None:
+        got = hashlib.sha1(self.buffer[:size], usedforsecurity=False)
+        left = size - len(self.buffer[:size])
+        self.buffer = self.buffer[size:]
+        while left:
+            data = self.peer.recv(min(left, 1 << 16))
+            if not data:
+                raise PeerClosedError
+            got.update(data)
+            left -= len(data)
+        self.port.marks.append(got.hexdigest())
 
     def do_send(self, text: str, times: int = 1) -> None:
         self.peer.sendall(text.encode("latin-1") * times)
