@@ -212,6 +212,9 @@ class HttpResponse(Response):
     def _read(self, size: int | None = None, /) -> bytes:
         """Up to size bytes of a stream, as they were sent; fewer only at its end."""
 
+    def _read1(self, size: int | None = None, /) -> bytes:
+        """Up to size bytes of a stream that are there, at least one; none only at its end."""
+
     def _cancel(self) -> None:
         """Close the connection of a stream that is not at its end."""
 

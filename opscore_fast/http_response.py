@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
 
+import weakref
 from collections.abc import Generator, Iterator
 from http.client import HTTPMessage
+from types import MethodType
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, merge_cookies
-from requests.exceptions import HTTPError
+from requests.exceptions import HTTPError, RequestException
 from requests.hooks import default_hooks
 from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPHeaderDict
 from urllib3.response import HTTPResponse
 
 from opscore_fast._core import HttpResponse
@@ -25,20 +28,17 @@ __all__ = ["ResponseContextManager", "RestResponseContextManager"]
 
 
 class RawResponse:
-    """``response.raw``: as much of urllib3's HTTPResponse as is used through requests.
+    """``response.raw``: urllib3's HTTPResponse of the body, with all of its attributes.
 
-    Of a response that is not streamed, nothing is left to be read. Attributes: headers, status,
-    reason, version (10 or 11), closed.
+    It keeps the response, which does not keep it: a stream that is dropped is closed at once. Of a
+    response that is not streamed, nothing is left to be read.
     """
 
+    __slots__ = ("__weakref__", "_response")
+    _response: ResponseContextManager
+
     def __init__(self, response: ResponseContextManager) -> None:
-        self._response = response
-        self._decoder: HTTPResponse | None = None
-        self.headers = response.headers
-        self.status = response.status_code
-        self.reason = response.reason
-        self.version = 11
-        self.closed = False
+        object.__setattr__(self, "_response", response)
 
     @property
     def _original_response(self) -> Any:
@@ -49,53 +49,103 @@ class RawResponse:
             original.msg[name] = value
         return original
 
-    def _urllib3(self) -> HTTPResponse:
-        """Return a urllib3 response that reads the stream and decodes it."""
-        if self._decoder is None:
-            self._decoder = HTTPResponse(
-                body=_Reader(self._response),  # type: ignore[arg-type]
-                headers=dict(self.headers),
-                status=self.status,
-                preload_content=False,
-                decode_content=False,
-            )
-        return self._decoder
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._response._stream(), name)
+        if not isinstance(value, MethodType):
+            return value
 
-    def read(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
-        """Return up to amt bytes, all that is left without it; decoded if that is asked for."""
-        if self.closed:
-            return b""
-        return self._urllib3().read(amt, decode_content=bool(decode_content))
+        def method(*args: Any, **kwargs: Any) -> Any:
+            _ = self  # the response must stay until the call is over
+            return value(*args, **kwargs)
+
+        return method
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._response._stream(), name, value)
+
+    def stream(self, *args: Any, **kwargs: Any) -> Generator[bytes]:
+        """Yield the body in pieces, as urllib3 does."""
+        yield from self._response._stream().stream(*args, **kwargs)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the body line by line."""
+        yield from self._response._stream()
+
+    def __enter__(self) -> RawResponse:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._response._stream().close()
+
+
+class _Stream(HTTPResponse):
+    """What a RawResponse reads by."""
+
+    def __init__(self, response: ResponseContextManager) -> None:
+        super().__init__(
+            body=_Reader(response),  # type: ignore[arg-type]
+            headers=HTTPHeaderDict(response._fields()),
+            status=response.status_code,
+            version=11,
+            reason=response.reason,
+            preload_content=False,
+            decode_content=False,
+            enforce_content_length=False,  # the engine does it
+            request_url=response.url,
+        )
 
     def stream(
         self, amt: int | None = 2**16, decode_content: bool | None = None
     ) -> Generator[bytes]:
-        """Yield the body in pieces of amt bytes."""
-        if not self.closed:
-            yield from self._urllib3().stream(amt or 2**16, decode_content=decode_content)
-
-    def close(self) -> None:
-        """Read nothing more; the connection is closed unless the body has been read."""
-        self.closed = True
-        self._response._cancel()
-
-    def release_conn(self) -> None:
-        """Do nothing: a connection goes back by itself when a body is at its end."""
+        """Yield the body in pieces of up to amt bytes: of one in chunks as they come."""
+        if self.chunked:
+            while data := self.read1(amt, decode_content):
+                yield data
+        else:
+            yield from super().stream(amt, decode_content)
 
 
 class _Reader:
     """A stream as a file, which is what urllib3 decodes."""
 
-    closed = False
-
     def __init__(self, response: ResponseContextManager) -> None:
-        self._response = response
+        self._response = weakref.ref(response)
+        self.closed = response._content_consumed
 
     def read(self, amt: int | None = None) -> bytes:
-        return self._response._read(amt)
+        """Return amt bytes, fewer only at the end, or before an exception of the next call."""
+        response = self._response()
+        if response is None or self.closed:
+            return b""
+        if amt is None:
+            self.closed = True
+            return response._read()
+        pieces = [response._read1(amt)]
+        left = amt - len(pieces[0])
+        while left and pieces[-1]:
+            try:
+                pieces.append(response._read1(left))
+            except RequestException:
+                return b"".join(pieces)
+            left -= len(pieces[-1])
+        self.closed = left > 0
+        return b"".join(pieces)
+
+    def read1(self, amt: int | None = None) -> bytes:
+        """Return up to amt bytes that are there, none only at the end."""
+        response = self._response()
+        if response is None or self.closed:
+            return b""
+        data = response._read1(amt)
+        self.closed = not data
+        return data
 
     def close(self) -> None:
+        """Read nothing more; the connection is closed unless the body has been read."""
         self.closed = True
+        response = self._response()
+        if response is not None:
+            response._cancel()
 
     def flush(self) -> None:
         pass
@@ -119,14 +169,26 @@ class ResponseContextManager(HttpResponse, requests.Response):
     def raw(self) -> RawResponse | None:
         if self.status_code == 0:
             return None
-        raw: RawResponse | None = self.__dict__.get("raw")
+        given: RawResponse | None = self.__dict__.get("raw")
+        if given is not None:
+            return given
+        kept = self.__dict__.get("_raw")
+        raw: RawResponse | None = kept() if kept is not None else None
         if raw is None:
-            raw = self.__dict__["raw"] = RawResponse(self)
+            raw = RawResponse(self)
+            self.__dict__["_raw"] = weakref.ref(raw)
         return raw
 
     @raw.setter
     def raw(self, value: Any) -> None:
         self.__dict__["raw"] = value
+
+    def _stream(self) -> _Stream:
+        """Return what raw reads by."""
+        stream: _Stream | None = self.__dict__.get("_urllib3")
+        if stream is None:
+            stream = self.__dict__["_urllib3"] = _Stream(self)
+        return stream
 
     @property
     def cookies(self) -> RequestsCookieJar:

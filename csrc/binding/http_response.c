@@ -240,6 +240,16 @@ static PyObject *Response_read(Response *self, PyObject *args)
     return Response_read_whole(self, size);
 }
 
+static PyObject *Response_read1(Response *self, PyObject *args)
+{
+    size_t size;
+    if (parse_size(args, &size) != 0)
+        return NULL;
+    if (!self->streamed || self->lost || !size)
+        return PyBytes_FromStringAndSize(NULL, 0);
+    return Response_read_some(self, size);
+}
+
 static PyObject *Response_get_fields(Response *self, PyObject *Py_UNUSED(ignored))
 {
     return self->lost ? PyList_New(0) : Response_fields(self);
@@ -354,6 +364,8 @@ static PyMethodDef HttpResponse_methods[] = {
      "kwargs: as of json.loads. Raises requests.exceptions.JSONDecodeError."},
     {"_read", (PyCFunction)Response_read, METH_VARARGS,
      "_read($self, size=None, /)\n--\n\nUp to size bytes of a stream as they were sent."},
+    {"_read1", (PyCFunction)Response_read1, METH_VARARGS,
+     "_read1($self, size=None, /)\n--\n\nThe next bytes of a stream, as many as are there."},
     {"_fields", (PyCFunction)Response_get_fields, METH_NOARGS,
      "_fields($self, /)\n--\n\nThe headers, line by line."},
     {"_cancel", (PyCFunction)Response_cancel, METH_NOARGS,

@@ -165,9 +165,7 @@ PyObject *Response_make_request(Response *self, int helper)
 
 #define READ_SIZE (64 << 10)
 
-/* The next bytes of a stream, up to READ_SIZE, waited for if need be: empty at its end, NULL with
- * an exception. */
-static PyObject *read_stream(Response *self, size_t size)
+PyObject *Response_read_some(Response *self, size_t size)
 {
     PyObject *bytes =
         PyBytes_FromStringAndSize(NULL, size < READ_SIZE ? (Py_ssize_t)size : READ_SIZE);
@@ -201,7 +199,7 @@ PyObject *Response_read_whole(Response *self, size_t size)
 {
     PyObject *all = PyByteArray_FromStringAndSize(NULL, 0);
     while (all && (size_t)PyByteArray_GET_SIZE(all) < size) {
-        PyObject *piece = read_stream(self, size - (size_t)PyByteArray_GET_SIZE(all));
+        PyObject *piece = Response_read_some(self, size - (size_t)PyByteArray_GET_SIZE(all));
         Py_ssize_t n = piece ? PyBytes_GET_SIZE(piece) : 0;
         PyObject *grown = piece ? PySequence_InPlaceConcat(all, piece) : NULL;
         Py_XDECREF(piece);

@@ -95,6 +95,10 @@ const char *Response_plain_encoding(const Response *self);
 PyObject *Response_decode_utf8(Response *self);
 PyObject *Response_take_content(Response *self);
 
+/* The next bytes of a stream, up to size, as many as are there, waited for if there are none: empty
+ * at its end, NULL with an exception. */
+PyObject *Response_read_some(Response *self, size_t size);
+
 /* Up to size bytes of a stream, waited for, fewer only at its end: new bytes, or NULL with an
  * exception. */
 PyObject *Response_read_whole(Response *self, size_t size);
