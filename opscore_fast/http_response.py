@@ -90,7 +90,7 @@ class _Stream(HTTPResponse):
             reason=response.reason,
             preload_content=False,
             decode_content=False,
-            enforce_content_length=False,  # the engine does it
+            request_method=response.request.method,
             request_url=response.url,
         )
 
@@ -118,8 +118,9 @@ class _Reader:
         if response is None or self.closed:
             return b""
         if amt is None:
+            data = response._read()
             self.closed = True
-            return response._read()
+            return data
         pieces = [response._read1(amt)]
         left = amt - len(pieces[0])
         while left and pieces[-1]:

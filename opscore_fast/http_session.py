@@ -505,6 +505,7 @@ def request_slowly(
     fails is a response with an error. Raises what Locust's HttpSession raises before anything is
     sent: MissingSchema, InvalidSchema, InvalidURL.
     """
+    kwargs.setdefault("stream", False)  # what the session says does not count
     try:
         response: Any = requests.Session.request(session, method, url, **kwargs)  # type: ignore[arg-type]
     except (MissingSchema, InvalidSchema, InvalidURL):

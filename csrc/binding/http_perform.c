@@ -661,8 +661,8 @@ static int settle(HttpSession *self, HttpCall *http)
 {
     Call *call = &http->call;
     int named = is_given(call->name) ? PyObject_IsTrue(call->name) : 0;
-    PyObject *stream = http->stream ? http->stream : self->stream;
-    int streamed = is_given(stream) ? PyObject_IsTrue(stream) : 0;
+    /* what the session says does not count: Locust reads such a body for its length */
+    int streamed = is_given(http->stream) ? PyObject_IsTrue(http->stream) : 0;
     if (named < 0 || streamed < 0)
         return -1;
     call->stream = streamed;

@@ -277,7 +277,7 @@ static PyMemberDef HttpSession_members[] = {
     OBJECT(cookies, "RequestsCookieJar: the session's cookies"),
     OBJECT(verify, "bool or str: whether certificates are checked, or the CAs to trust"),
     OBJECT(cert, "str or pair: client certificate"),
-    OBJECT(stream, "bool: whether bodies are read when they are asked for"),
+    OBJECT(stream, "bool: of no effect, as Locust reads each body that no call wants as a stream"),
     OBJECT(trust_env, "bool: whether the environment names proxies and credentials"),
     {NULL},
 };

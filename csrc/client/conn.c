@@ -349,7 +349,7 @@ static bool receive_once(opf_conn *conn)
             conn->half_closed =
                 true; /* bytes that belong to no request: not to be trusted any more */
     }
-    bool go_on = state == OPF_H1_FAILED || deliver(conn, state == OPF_H1_DONE);
+    bool go_on = deliver(conn, state != OPF_H1_MORE);
     if (state == OPF_H1_DONE) {
         finish(conn, OPF_FAIL_NONE, 0, NULL);
         return false;
