@@ -402,14 +402,6 @@ def test_hook_that_returns_another_response(app: Listener, environment: Environm
         client.get("/ok", hooks={"response": lambda response, **_: Strange()})
 
 
-def test_raw_has_no_more_than_requests_uses(app: Listener, environment: Environment) -> None:
-    raw = client_of(app, environment).get("/ok", stream=True).raw
-    for name in ("tell", "readinto", "getheader", "connection"):
-        with pytest.raises(AttributeError):
-            getattr(raw, name)
-    assert raw.read() == b"ok"
-
-
 # The document itself
 
 

@@ -19,6 +19,7 @@ from conftest import Listen
 from helpers import (
     ALL_HTTP_USERS,
     OURS_HTTP,
+    WAIT,
     Users,
     make_user,
     open_files,
@@ -45,6 +46,11 @@ def totals() -> list[int]:
 
     found = engines.current().totals()
     return [found[name] for name in ("connections", "exchanges", "waiting")]
+
+
+def grown(before: list[int]) -> bool:
+    """Whether any of them has; what earlier tests have left may go meanwhile."""
+    return any(now > then for now, then in zip(totals(), before, strict=True))
 
 
 def letters(size: int) -> bytes:
@@ -121,11 +127,10 @@ def test_iter_lines(users: Users, app: Listener, environment: Environment) -> No
         assert lines == [b"one", b"two", "thr€e".encode(), b"", b"five"]
 
 
-def gzipped() -> Iterator[bytes]:
-    """Two lines, compressed so that each can be read when it is there."""
+def gzipped(data: bytes) -> bytes:
+    """The first part of more, compressed so that it can be read when it is there."""
     packer = zlib.compressobj(wbits=31)
-    yield packer.compress(b"first\n") + packer.flush(zlib.Z_SYNC_FLUSH)
-    yield packer.compress(b"second\n") + packer.flush()
+    return packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
 READERS: dict[str, Callable[[Any], Iterator[bytes]]] = {
@@ -142,23 +147,15 @@ def test_chunks_are_given_as_they_come(
     users: Users, hostile: Listen, environment: Environment, reader: str, coding: str
 ) -> None:
     """As servers want it that send events, one line now and another when there is one."""
-    first, second = gzipped() if coding else (b"first\n", b"second\n")
     encoding = [f"Content-Encoding: {coding}"] if coding else []
-    server = hostile(
-        [
-            ["request"],
-            ["send", head("Transfer-Encoding: chunked", *encoding) + chunks(first)],
-            ["pause", 1.0],
-            ["mark", "second"],
-            ["send", chunks(second) + "0\r\n\r\n"],
-            ["hold"],
-        ]
-    )
+    first = gzipped(b"first\n") if coding else b"first\n"
+    text = head("Transfer-Encoding: chunked", *encoding) + chunks(first)
+    server = hostile([["request"], ["send", text], ["hold"]])
     client = make_user(users, server.url, environment).client
-    pieces = READERS[reader](client.get("/", stream=True))
-    assert next(pieces).strip() == b"first"
-    assert server.counts()["marks"] == []
-    assert b"".join(pieces).strip() == b"second"
+    response = client.get("/", stream=True)
+    with gevent.Timeout(WAIT, AssertionError("the line is held back")):
+        assert next(READERS[reader](response)).strip() == b"first"
+    response.close()
 
 
 # raw
@@ -407,7 +404,7 @@ def test_dropped_streams_leave_nothing(hostile: Listen, environment: Environment
                 response.raw.decode_content = True
                 assert not response.cookies
             del response
-            assert totals() == before
+            assert not grown(before)
         assert open_files() == files
     finally:
         gc.enable()
@@ -542,6 +539,7 @@ def test_killed_while_reading(
 ) -> None:
     server = hostile([["request"], ["send", head("Content-Length: 3000") + "x" * 1500], ["hold"]])
     client = make_user(OURS_HTTP, server.url, environment).client
+    gc.collect()
     before = totals()
     response = client.get("/", stream=True)
 
@@ -557,7 +555,7 @@ def test_killed_while_reading(
     greenlet.join(20)
     assert greenlet.successful()
     wait_until(lambda: server.counts()["open"] == 0, "the connection to be closed")
-    assert totals()[0] == before[0]
+    assert totals()[0] <= before[0]
     assert isinstance(caught(lambda: response.raw.read()), urllib3.exceptions.HTTPError)
 
 

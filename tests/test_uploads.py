@@ -62,9 +62,13 @@ def totals() -> list[int]:
     """What must not grow: the engine's connections, exchanges and greenlets that wait."""
     from opscore_fast import engines
 
-    gc.collect()
     found = engines.current().totals()
     return [found[name] for name in ("connections", "exchanges", "waiting")]
+
+
+def grown(before: list[int]) -> bool:
+    """Whether any of them has; what earlier tests have left may go meanwhile."""
+    return any(now > then for now, then in zip(totals(), before, strict=True))
 
 
 def framing(listener: Listener) -> list[tuple[str | None, str | None, str]]:
@@ -352,11 +356,12 @@ def test_generator_that_raises_is_not_counted(app: Listener, environment: Enviro
         yield b"one"
         raise Failure
 
+    gc.collect()
     before = totals()
     for _ in range(10):
         with pytest.raises(Failure):
             client.post("/ok", data=pieces())
-    assert totals() == before
+    assert not grown(before)
     assert statistics(environment)["total"]["num_requests"] == 0
     client.post("/ok", data=iter([b"one"]))
     assert statistics(environment)["total"]["num_requests"] == 1
@@ -505,11 +510,12 @@ def test_endless_generator_is_ended_by_an_answer(
         finally:
             finalized.append(True)
 
+    gc.collect()
     before = totals()
     for _ in range(3):
         assert client.post("/", data=pieces()).text == "ok"
     assert finalized == [True] * 3
-    assert totals() == before
+    assert not grown(before)
     if end == ["drain"]:  # otherwise the kernel keeps what nobody reads
         wait_until(lambda: server.counts()["open"] == 0, "the connections to be closed")
 
@@ -553,6 +559,7 @@ def test_time_outs(hostile: Listen, environment: Environment) -> None:
         receive_buffer=1 << 16,
     )
     client = ours(server.url, environment)
+    gc.collect()
     before = totals()[0]
 
     def slow() -> Iterator[bytes]:
@@ -566,7 +573,7 @@ def test_time_outs(hostile: Listen, environment: Environment) -> None:
     assert type(response.error).__name__ == "ReadTimeout"
     response = client.post("/", data=iter([bytes(32 << 20)]), timeout=0.2)
     assert type(response.error).__name__ == "WriteTimeout"
-    assert totals()[0] == before
+    assert totals()[0] <= before
 
 
 def test_not_sent_again(hostile: Listen, environment: Environment) -> None:
@@ -657,6 +664,7 @@ def test_killed(
     client = ours(server.url, environment)
     fired = record_events(environment)
     closed: list[str] = []
+    gc.collect()
     before = totals()
 
     def upload() -> None:
@@ -673,7 +681,7 @@ def test_killed(
     assert task.successful()
     assert closed == ["closed"]
     assert fired == []
-    assert totals() == before
+    assert not grown(before)
     if make is not blocked:  # the kernel keeps what nobody reads
         wait_until(lambda: server.counts()["open"] == 0, "the connection to be closed")
 
@@ -705,6 +713,7 @@ def test_the_hub_has_its_turn(hostile: Listen, environment: Environment) -> None
 def test_many_at_once(app: Listener, environment: Environment) -> None:
     client = ours(app.url, environment)
     client.get("/ok")
+    gc.collect()
     files, before = open_files(), totals()
 
     def upload(number: int) -> bool:
@@ -720,7 +729,9 @@ def test_many_at_once(app: Listener, environment: Environment) -> None:
     assert done == [True] * 400
     assert app.counts()["requests"] == 401
     assert 2 <= app.counts()["most_open"] <= 200
-    assert totals()[1:] == before[1:]
+    client.get("/ok")
+    before[0] = totals()[0]  # connections are kept
+    assert not grown(before)
     client.close()
     assert open_files() <= files
 
