@@ -667,7 +667,7 @@ static int settle(HttpSession *self, HttpCall *http)
         return -1;
     call->stream = streamed;
     if (!named)
-        call->name = is_given(self->base.request_name) ? self->base.request_name : NULL;
+        Call_rename(call, &self->base);
     if (!is_given(call->context))
         call->context = NULL;
     if (call->context && !PyDict_Check(call->context)) {
