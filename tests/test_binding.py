@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from http.cookiejar import CookieJar
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import gevent
 import pytest
 from conftest import Listen
-from helpers import OURS, make_user
+from helpers import OURS, make_user, run_script
 from locust.env import Environment
 from locust.event import EventHook
 from servers import Listener
@@ -267,15 +265,6 @@ def test_drained_while_finalizers_count() -> None:
 
 
 # How it ends
-
-
-def run_script(script: str, *arguments: str) -> str:
-    """Run Python code in a process of its own; returns what it printed."""
-    run = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stdout
 
 
 SESSION = """

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import gc
+import sys
+from base64 import b64encode
 from typing import Any
 
+import gevent
 import pytest
 from conftest import Listen
-from helpers import OURS, make_user
+from helpers import OURS, WAIT, make_user, run_script
 from locust.env import Environment
 from locust.event import EventHook
 from servers import Listener
 
 from opscore_fast import HttpSession
+from opscore_fast.cookies import RequestsCookieJar
+
+HTTP_SESSION = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import sys, gevent
+from locust.event import EventHook
+from opscore_fast import HttpSession
+session = HttpSession(sys.argv[1], EventHook(), None)
+"""
 
 
 def make_client(url: str | None) -> tuple[Any, list[dict[str, Any]]]:
@@ -59,3 +72,119 @@ def test_name_that_ends_while_a_file_is_read(app: Listener, environment: Environ
     client.request_name = secret("renamed")
     client.post("/ok", files={"file": File()})
     assert [name for name, _ in environment.stats.entries] == [secret("renamed")]
+
+
+def sent_header(server: Listener, name: str) -> str | None:
+    found = [value for key, value in server.requests()[-1]["headers"] if key == name]
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("how", ["set", "deleted"])
+def test_cookies_replaced_while_they_are_looked_for(how: str, app: Listener) -> None:
+    class Jar(RequestsCookieJar):
+        meddle = False
+
+        def __getattribute__(self, name: str) -> Any:
+            if name in ("_cookies", "version") and type(self).meddle:
+                type(self).meddle = False
+                if how == "set":
+                    client.cookies = None
+                else:
+                    del client.cookies
+                client.filler = overwrite(sys.getsizeof(self))
+            return super().__getattribute__(name)
+
+    client, _ = make_client(app.url)
+    for _ in range(2):  # looked up, and remembered
+        client.cookies = Jar()
+        client.cookies.set("name", "value")
+        Jar.meddle = True
+        assert client.get("/ok").status_code == 200
+        assert sent_header(app, "Cookie") == "name=value"
+        assert client.get("/ok").status_code == 200
+        assert sent_header(app, "Cookie") is None
+
+
+def test_cookies_replaced_where_they_are_kept(app: Listener) -> None:
+    """The jar's last reference goes while it is asked, in the function that http.cookiejar has."""
+
+    class Jar(RequestsCookieJar):
+        def add_cookie_header(self, request: Any) -> None:
+            client.cookies = None
+            super().add_cookie_header(request)
+
+    client, _ = make_client(app.url)
+    client.cookies = Jar()
+    client.cookies.set("name", "value")
+    assert client.get("/ok").status_code == 200
+    client.filler = overwrite(64)
+    client.cookies = RequestsCookieJar()
+    client.cookies.set("other", "value")
+    assert client.get("/ok").status_code == 200
+    assert sent_header(app, "Cookie") == "other=value"
+
+
+def test_version_of_cookies_that_is_lost(app: Listener) -> None:
+    """What was remembered is forgotten by a request within the look for it."""
+
+    class Jar(RequestsCookieJar):
+        lost = False
+
+        @property
+        def version(self) -> object:
+            if self.lost:
+                self.lost = False
+                client.cookies = RequestsCookieJar()
+                client.cookies.set("other", "value")
+                client.cookies.version = None
+                client.get("/ok")
+                raise AttributeError("version")
+            return Jar
+
+        @version.setter
+        def version(self, value: object) -> None:
+            pass
+
+    client, _ = make_client(app.url)
+    jar = client.cookies = Jar()
+    jar.set("name", "value")
+    client.get("/ok")
+    jar.lost = True
+    assert client.get("/ok").status_code == 200
+    assert sent_header(app, "Cookie") == "name=value"
+
+
+def test_credentials_replaced_while_their_encoder_is_loaded(app: Listener) -> None:
+    """A module that is imported for the first time may do anything."""
+    script = """
+import builtins
+real = builtins.__import__
+def load(name, *arguments, **keywords):
+    if name == "opscore_fast.bodies":
+        session.auth = None
+        session.filler = [(str(i) * 300, i) for i in range(2000)]
+    return real(name, *arguments, **keywords)
+session.auth = tuple("".join([letter * 300]) for letter in "up")
+builtins.__import__ = load
+print(session.get("/ok").status_code)
+"""
+    assert run_script(HTTP_SESSION + script, app.url) == "200\n"
+    want = "Basic " + b64encode(b"u" * 300 + b":" + b"p" * 300).decode()
+    assert sent_header(app, "Authorization") == want
+
+
+def test_credentials_replaced_between_two_tries(hostile: Listen) -> None:
+    def sign(request: Any) -> Any:
+        request.headers["X-Signed"] = "yes"
+        return request
+
+    answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    server = hostile([["request"], ["pause", 0.3], ["close"]], [["request"], ["send", answer]])
+    client, seen = make_client(server.url)
+    client.max_retries = 1
+    client.auth = ("user", "password")
+    waiting = gevent.spawn(client.get, "/ok")
+    gevent.sleep(0.1)
+    client.auth = sign
+    assert waiting.get(timeout=WAIT).request.headers["X-Signed"] == "yes"
+    assert len(seen) == 1

@@ -351,22 +351,40 @@ static bool is_empty_jar(State *state, PyObject *jar)
     return empty;
 }
 
+static int derive_authorization(State *state, PyObject *auth, Derived *derived)
+{
+    if (!auth)
+        return 0;
+    if (!is_pair_of_texts(auth)) /* any more: that was looked at before the first try */
+        return NOT_OURS;
+    PyObject *helper = state_helper(state, HELPER_basic_auth);
+    derived->authorization = helper ? PyObject_CallOneArg(helper, auth) : NULL;
+    return derived->authorization ? 0 : -1;
+}
+
+static int derive_cookie(HttpSession *self, PyObject *jar, const Url *url, Response *response,
+                         Derived *derived)
+{
+    if (is_empty_jar(self->base.state, jar))
+        return 0;
+    derived->cookie = CookieMemo_header(&self->cookie_memo, &self->base, jar,
+                                        HELPER_http_cookie_header, url, response);
+    return derived->cookie ? 0 : -1;
+}
+
+/* The session's credentials and jar are held: it may get others meanwhile. */
 static int derive(HttpSession *self, HttpCall *call, const Url *url, Response *response,
                   Derived *derived)
 {
-    State *state = self->base.state;
-    PyObject *helper, *auth = auth_of(self, call);
-    if (auth) {
-        helper = state_helper(state, HELPER_basic_auth);
-        derived->authorization = helper ? PyObject_CallOneArg(helper, auth) : NULL;
-        if (!derived->authorization)
-            return -1;
-    }
-    if (is_empty_jar(state, self->cookies))
-        return 0;
-    derived->cookie = CookieMemo_header(&self->cookie_memo, &self->base, self->cookies,
-                                        HELPER_http_cookie_header, url, response);
-    return derived->cookie ? 0 : -1;
+    PyObject *auth = Py_XNewRef(auth_of(self, call));
+    int ret = derive_authorization(self->base.state, auth, derived);
+    Py_XDECREF(auth);
+    if (ret != 0)
+        return ret;
+    PyObject *jar = Py_XNewRef(self->cookies);
+    ret = derive_cookie(self, jar, url, response, derived);
+    Py_XDECREF(jar);
+    return ret;
 }
 
 /* Whether requests announces that there is no body. */
