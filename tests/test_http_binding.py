@@ -13,10 +13,11 @@ from conftest import Listen
 from helpers import OURS, WAIT, make_user, run_script
 from locust.env import Environment
 from locust.event import EventHook
-from servers import Listener
+from servers import CERTIFICATES, Listener
 
 from opscore_fast import HttpSession
 from opscore_fast.cookies import RequestsCookieJar
+from opscore_fast.exceptions import CertificateError
 
 HTTP_SESSION = """
 import gevent.monkey
@@ -188,3 +189,47 @@ def test_credentials_replaced_between_two_tries(hostile: Listen) -> None:
     client.auth = sign
     assert waiting.get(timeout=WAIT).request.headers["X-Signed"] == "yes"
     assert len(seen) == 1
+
+
+def test_tls_options_replaced_while_they_are_looked_at(listen: Listen) -> None:
+    class Pools:
+        def under_tls(self, verify: Any, cert: Any) -> Any:
+            pool = pools.under_tls(str(verify), cert)
+            del verify
+            client.verify = True
+            client.filler = [object() for _ in range(2000)]
+            return pool
+
+    class Trusted:
+        def __str__(self) -> str:
+            return str(CERTIFICATES / "authority.pem")
+
+    server = listen(certificate="localhost.pem")
+    client, _ = make_client(server.url)
+    pools, client.pools = client.pools, Pools()
+    client.verify = Trusted()
+    assert client.get("/ok").status_code == 200
+    client.pools = pools
+    assert isinstance(client.get("/ok").error, CertificateError)
+
+
+@pytest.mark.parametrize("how", ["base", "path"])
+def test_blanks_before_a_url_turn_no_verification_off(how: str, listen: Listen) -> None:
+    """Requests strips them; connections for http know nothing of the authorities to trust."""
+    server = listen(certificate="localhost.pem")
+    base, path = (f" \t{server.url}", "/ok") if how == "base" else (None, f" \t{server.url}/ok")
+    client, _ = make_client(base)
+    assert isinstance(client.get(path).error, CertificateError)
+    response = client.get(path, verify=str(CERTIFICATES / "authority.pem"))
+    assert (response.status_code, response.error) == (200, None)
+
+
+def test_base_url_changed_between_two_tries(hostile: Listen, listen: Listen) -> None:
+    secure = listen(certificate="localhost.pem")
+    server = hostile([["request"], ["pause", 0.3], ["close"]])
+    client, _ = make_client(server.url)
+    client.max_retries = 1
+    waiting = gevent.spawn(client.get, "/ok")
+    gevent.sleep(0.1)
+    client.base_url = secure.url
+    assert isinstance(waiting.get(timeout=WAIT).error, CertificateError)

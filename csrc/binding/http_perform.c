@@ -434,6 +434,8 @@ static int submit(Session *session, Call *base, Response *response)
     Parcel parcel = {.stream = base->stream, .timeouts = &call->timeouts};
     Derived derived = {0};
     int ret = find_url(self, call, response, &parcel.url);
+    if (ret == 0 && parcel.url.parsed.tls != call->tls)
+        ret = NOT_OURS; /* the connections were chosen by what was given, not by what it means */
     if (ret == 0)
         ret = find_body(base, &parcel.body);
     if (ret == 0)
@@ -451,6 +453,35 @@ static int submit(Session *session, Call *base, Response *response)
     return ret;
 }
 
+/* Remembers the connections for these options. */
+static void keep_tls_pool(HttpSession *self, PyObject *pool, PyObject *verify, PyObject *cert)
+{
+    PyObject *was[] = {(PyObject *)self->tls_pool, self->tls_verify, self->tls_cert};
+    self->tls_pool = (Pool *)Py_NewRef(pool);
+    self->tls_verify = Py_NewRef(verify);
+    self->tls_cert = Py_NewRef(cert);
+    for (size_t i = 0; i < sizeof(was) / sizeof(*was); i++)
+        Py_XDECREF(was[i]); /* may run code that makes requests: the three belong together */
+}
+
+/* Finds the connections under TLS for these options: a new reference, or NULL with an exception. */
+static Pool *find_tls_pool(HttpSession *self, PyObject *verify, PyObject *cert)
+{
+    State *state = self->base.state;
+    if (self->tls_pool && verify == self->tls_verify && cert == self->tls_cert)
+        return (Pool *)Py_NewRef(self->tls_pool);
+    PyObject *helper = state_helper(state, HELPER_http_pool);
+    PyObject *pool =
+        helper ? PyObject_CallFunctionObjArgs(helper, (PyObject *)self, verify, cert, NULL) : NULL;
+    if (pool && !PyObject_TypeCheck(pool, state->pool_type)) {
+        PyErr_SetString(PyExc_TypeError, "pool_for must return a Pool");
+        Py_CLEAR(pool);
+    }
+    if (pool)
+        keep_tls_pool(self, pool, verify, cert);
+    return (Pool *)pool;
+}
+
 /* Finds the connections for the call. */
 static int find_pool(HttpSession *self, HttpCall *call)
 {
@@ -459,29 +490,20 @@ static int find_pool(HttpSession *self, HttpCall *call)
     if (!path)
         return -1;
     bool absolute = Url_is_absolute(path);
-    bool tls =
+    call->tls =
         absolute ? PyOS_strnicmp(path, "https:", 6) == 0 : base->base_parsed && base->base.tls;
-    if (!tls)
+    if (!call->tls)
         return Session_get_ready(base, &call->call);
     PyObject *verify = call->verify ? call->verify : self->verify ? self->verify : Py_None;
     PyObject *cert = call->cert ? call->cert : self->cert ? self->cert : Py_None;
-    if (!self->tls_pool || verify != self->tls_verify || cert != self->tls_cert) {
-        PyObject *helper = state_helper(base->state, HELPER_http_pool);
-        PyObject *pool =
-            helper ? PyObject_CallFunctionObjArgs(helper, (PyObject *)self, verify, cert, NULL)
-                   : NULL;
-        if (!pool)
-            return -1;
-        if (!PyObject_TypeCheck(pool, base->state->pool_type)) {
-            PyErr_SetString(PyExc_TypeError, "pool_for must return a Pool");
-            Py_DECREF(pool);
-            return -1;
-        }
-        Py_XSETREF(self->tls_pool, (Pool *)pool);
-        Py_XSETREF(self->tls_verify, Py_NewRef(verify));
-        Py_XSETREF(self->tls_cert, Py_NewRef(cert));
-    }
-    Py_XSETREF(call->call.pool, (Pool *)Py_NewRef(self->tls_pool));
+    Py_INCREF(verify); /* the session may get others meanwhile */
+    Py_INCREF(cert);
+    Pool *pool = find_tls_pool(self, verify, cert);
+    Py_DECREF(verify);
+    Py_DECREF(cert);
+    if (!pool)
+        return -1;
+    Py_XSETREF(call->call.pool, pool);
     return Session_get_ready(base, &call->call);
 }
 
