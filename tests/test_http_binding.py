@@ -15,7 +15,8 @@ from locust.env import Environment
 from locust.event import EventHook
 from servers import CERTIFICATES, Listener
 
-from opscore_fast import HttpSession
+from opscore_fast import HttpSession, _core, engines
+from opscore_fast._core import Pool
 from opscore_fast.cookies import RequestsCookieJar
 from opscore_fast.exceptions import CertificateError
 
@@ -24,7 +25,8 @@ import gevent.monkey
 gevent.monkey.patch_all()
 import sys, gevent
 from locust.event import EventHook
-from opscore_fast import HttpSession
+from opscore_fast import HttpSession, _core, engines
+from opscore_fast._core import Pool
 session = HttpSession(sys.argv[1], EventHook(), None)
 """
 
@@ -233,3 +235,57 @@ def test_base_url_changed_between_two_tries(hostile: Listen, listen: Listen) -> 
     gevent.sleep(0.1)
     client.base_url = secure.url
     assert isinstance(waiting.get(timeout=WAIT).error, CertificateError)
+
+
+def test_headers_replaced_while_their_type_is_loaded(app: Listener) -> None:
+    script = """
+import builtins
+from requests.structures import CaseInsensitiveDict
+real = builtins.__import__
+def load(name, *arguments, **keywords):
+    if name == "requests.structures":
+        session.headers = None
+        session.filler = [chr(65 + i % 26) * 300 for i in range(2000)]
+    return real(name, *arguments, **keywords)
+session.headers = {"X-One": str(1) * 300}
+builtins.__import__ = load
+print(session.get("/ok", headers=CaseInsensitiveDict({"X-Two": "2"})).status_code)
+"""
+    assert run_script(HTTP_SESSION + script, app.url) == "200\n"
+    assert sent_header(app, "X-One") in ("1" * 300, None)  # as it was, or as it is
+    assert sent_header(app, "X-Two") == "2"
+
+
+def test_body_that_is_no_iterator_any_more(app: Listener) -> None:
+    class Body:
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> bytes:
+            raise StopIteration
+
+    def engine() -> Any:
+        del Body.__next__
+        return engines.current()
+
+    client, _ = make_client(app.url)
+    with pytest.raises(TypeError):
+        client._send(
+            "POST", f"{app.url}/echo", [], Body(), False, None, None, Pool(engine), None, None
+        )
+
+
+def test_event_replaced_by_itself(app: Listener) -> None:
+    class Event:
+        def __getattribute__(self, name: str) -> Any:
+            client.request_event = None
+            client.filler = [{"key": i} for i in range(2000)]
+            raise AttributeError(name)
+
+        def __getattr__(self, name: str) -> Any:
+            return self.__class__  # of whatever is in its memory now
+
+    client, _ = make_client(app.url)
+    client.request_event = Event()
+    with pytest.raises(AttributeError, match="fire"):
+        client.get("/ok")

@@ -297,9 +297,8 @@ static PyObject *store_of(State *state, PyObject *mapping)
 
 /* Puts the headers of a dict or CaseInsensitiveDict. They point into its strings, so that no Python
  * code may run from here until they are submitted. */
-static int put_mapping(HttpSession *self, Headers *headers, PyObject *mapping)
+static int put_mapping(State *state, Headers *headers, PyObject *mapping)
 {
-    State *state = self->base.state;
     PyObject *name, *value;
     Py_ssize_t at = 0;
     int ret = 0;
@@ -310,9 +309,7 @@ static int put_mapping(HttpSession *self, Headers *headers, PyObject *mapping)
             ret = put_header(headers, name, value);
         return ret;
     }
-    PyObject *type = state_helper(state, HELPER_case_insensitive_dict);
-    if (!type)
-        return -1;
+    PyObject *type = state->helpers[HELPER_case_insensitive_dict];
     PyObject *store = (PyObject *)Py_TYPE(mapping) == type ? store_of(state, mapping) : NULL;
     if (!store)
         return NOT_OURS;
@@ -399,9 +396,12 @@ static int put_headers(HttpSession *self, const HttpCall *call, const Derived *d
 {
     Headers *headers = &parcel->headers;
     const Body *body = &parcel->body;
-    int ret = put_mapping(self, headers, self->headers);
+    State *state = self->base.state;
+    if (!state_helper(state, HELPER_case_insensitive_dict)) /* put_mapping may not import it */
+        return -1;
+    int ret = put_mapping(state, headers, self->headers);
     if (ret == 0)
-        ret = put_mapping(self, headers, call->call.headers);
+        ret = put_mapping(state, headers, call->call.headers);
     if (ret != 0)
         return ret;
     const char *type = body->is_json ? "application/json" : body->content_type;
@@ -767,7 +767,8 @@ PyObject *HttpSession_perform(HttpSession *self, HttpCall *call)
 typedef struct PreparedCall {
     Call call;
     PyObject *headers; /* list of pairs of bytes */
-    PyObject *body;    /* bytes, an iterator over bytes, or None */
+    PyObject *body;    /* bytes, or NULL */
+    PyObject *pieces;  /* iterator over bytes, in the place of a body, or NULL */
     PyObject *proxy;   /* Proxy, or None: the session's */
     PyObject *auth;    /* SchemeAuth, or None */
     opf_timeouts timeouts;
@@ -789,14 +790,13 @@ static int put_prepared(Parcel *parcel, PyObject *headers)
 static int submit_prepared(Session *session, Call *base, Response *response)
 {
     PreparedCall *call = (PreparedCall *)base;
-    Parcel parcel = {.stream = base->stream,
+    Parcel parcel = {.pieces = call->pieces,
+                     .stream = base->stream,
                      .timeouts = &call->timeouts,
                      .proxy = call->proxy,
                      .auth = call->auth};
     int ret = -1;
-    if (PyIter_Check(call->body)) {
-        parcel.pieces = call->body;
-    } else if (call->body != Py_None) {
+    if (call->body) {
         parcel.body.owner = Py_NewRef(call->body);
         parcel.body.data = PyBytes_AS_STRING(call->body);
         parcel.body.len = (size_t)PyBytes_GET_SIZE(call->body);
@@ -819,18 +819,21 @@ static int seconds_of(PyObject *value, uint64_t *ns)
 PyObject *HttpSession_send(HttpSession *self, PyObject *args)
 {
     PreparedCall call = {.call = {.max_retries = self->base.max_retries}};
-    PyObject *method, *pool, *connect, *read;
+    PyObject *method, *body, *pool, *connect, *read;
     int stream;
     uint64_t start = 0;
     if (!PyArg_ParseTuple(args, "UUO!OpOOO!OO:_send", &method, &call.call.path, &PyList_Type,
-                          &call.headers, &call.body, &stream, &connect, &read,
+                          &call.headers, &body, &stream, &connect, &read,
                           self->base.state->pool_type, &pool, &call.proxy, &call.auth) ||
         seconds_of(connect, &call.timeouts.connect_ns) != 0 ||
         seconds_of(read, &call.timeouts.network_ns) != 0)
         return NULL;
-    if (PyIter_Check(call.body)) {
+    if (PyIter_Check(body)) {
+        call.pieces = body;
         call.call.max_retries = 0; /* it can be sent but once */
-    } else if (call.body != Py_None && !PyBytes_Check(call.body)) {
+    } else if (PyBytes_Check(body)) {
+        call.body = body;
+    } else if (body != Py_None) {
         PyErr_SetString(PyExc_TypeError, "body is bytes, an iterator or None");
         return NULL;
     }
