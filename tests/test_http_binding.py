@@ -289,3 +289,55 @@ def test_event_replaced_by_itself(app: Listener) -> None:
     client.request_event = Event()
     with pytest.raises(AttributeError, match="fire"):
         client.get("/ok")
+
+
+# What comes of a request
+
+
+def test_kept_content_can_not_be_deleted(app: Listener) -> None:
+    client, _ = make_client(app.url)
+    response = client.get("/ok?size=100000")
+    assert len(response.content) == 100_000
+    with pytest.raises(AttributeError, match="can't be deleted"):
+        del response._content
+    response._content = b"other"
+    assert (response.content, response.text) == (b"other", "other")
+    response._content = None
+    assert response.content is None
+
+
+def test_verdict_that_does_not_say_what_it_is(app: Listener) -> None:
+    class Odd:
+        @property
+        def __class__(self) -> Any:
+            raise ZeroDivisionError
+
+        def __str__(self) -> str:
+            return "odd"
+
+    client, seen = make_client(app.url)
+    with client.get("/ok", catch_response=True) as response, pytest.raises(ZeroDivisionError):
+        response.failure(Odd())
+    assert [event["exception"] for event in seen] == [None]
+
+
+# Sessions that are half set up
+
+
+def test_session_whose_set_up_failed_unnoticed(app: Listener) -> None:
+    class Careless(HttpSession):
+        def __init__(self, *arguments: Any) -> None:
+            with pytest.raises(UnicodeEncodeError):
+                super().__init__(*arguments)
+
+    client = Careless("http://\ud800", EventHook(), None)
+    assert client.get(f"{app.url}/ok").status_code == 200
+
+
+def test_session_without_its_type_of_responses() -> None:
+    session = _core.HttpSession.__new__(_core.HttpSession)
+    pool = Pool(engines.current)
+    with pytest.raises(TypeError, match="response_type is derived"):
+        session.__init__(None, EventHook(), None, pool, int, 0, False, True)  # type: ignore[misc]
+    with pytest.raises(RuntimeError, match="session is not set up"):
+        session.get("http://127.0.0.1:1/")
