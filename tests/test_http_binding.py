@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 from base64 import b64encode
 from typing import Any
+from urllib.parse import parse_qs
 
 import gevent
 import pytest
@@ -289,6 +291,45 @@ def test_event_replaced_by_itself(app: Listener) -> None:
     client.request_event = Event()
     with pytest.raises(AttributeError, match="fire"):
         client.get("/ok")
+
+
+@pytest.mark.parametrize("what", ["data", "json", "params"])
+def test_values_changed_while_a_long_number_is_written(what: str, app: Listener) -> None:
+    """Which takes Python code since 3.12, and with it come finalizers."""
+
+    class Late:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            if sys._getframe(1).f_code.co_filename.endswith("_pylong.py"):
+                values.clear()
+                client.filler = [[str(i) * 300] * 50 for i in range(100)]
+            elif len(values) > 1 and gc.get_threshold()[0] == 1:
+                Late()  # another time
+
+    client, _ = make_client(app.url)
+    longest, threshold = sys.get_int_max_str_digits(), gc.get_threshold()
+    values: list[Any] = [10**30_000] + [f"value-{i}" * 30 for i in range(50)]
+    want = list(values)
+    sys.set_int_max_str_digits(0)
+    gc.collect()
+    try:
+        Late()
+        gc.set_threshold(1)
+        client.post("/echo", **{what: {"values": values}})
+    finally:
+        gc.set_threshold(*threshold)
+        try:
+            sent = app.requests()[-1]
+            if what == "json":
+                got = json.loads(sent["body"])["values"]
+            else:
+                form = sent["body"] if what == "data" else sent["target"].partition("?")[2]
+                got = parse_qs(form).get("values", [])
+            assert [str(value) for value in got] == [str(value) for value in want[: len(got)]]
+        finally:
+            sys.set_int_max_str_digits(longest)
 
 
 # What comes of a request
