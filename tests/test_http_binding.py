@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import weakref
 from base64 import b64encode
 from typing import Any
 from urllib.parse import parse_qs
@@ -382,3 +383,46 @@ def test_session_without_its_type_of_responses() -> None:
         session.__init__(None, EventHook(), None, pool, int, 0, False, True)  # type: ignore[misc]
     with pytest.raises(RuntimeError, match="session is not set up"):
         session.get("http://127.0.0.1:1/")
+
+
+# What is kept
+
+
+@pytest.mark.parametrize(
+    "name", ["_content", "encoding", "error", "headers", "history", "reason", "request", "url"]
+)
+def test_response_that_holds_itself(name: str, app: Listener) -> None:
+    client, seen = make_client(app.url)
+    response = client.get("/ok")
+    seen.clear()
+    setattr(response, name, [response])
+    gone = weakref.ref(response)
+    del response
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("name", ["auth", "base_url", "cert", "request_event", "request_name"])
+def test_session_that_holds_itself(name: str, app: Listener) -> None:
+    client, _ = make_client(app.url)
+    setattr(client, name, [client])
+    gone = weakref.ref(client)
+    del client
+    gc.collect()
+    assert gone() is None
+
+
+def test_engine_made_while_one_is_made(app: Listener) -> None:
+    """As when a finalizer makes a request, the first of all but for the one that it comes upon."""
+    script = """
+from opscore_fast import engines
+real = engines.Engine
+def make(*arguments):
+    engines.Engine = real
+    print(session.get("/ok").status_code)
+    return real(*arguments)
+engines.Engine = make
+print(HttpSession(sys.argv[1], EventHook(), None).get("/ok").status_code)
+print(session.get("/ok").status_code)
+"""
+    assert run_script(HTTP_SESSION + script, app.url) == "200\n200\n200\n"
