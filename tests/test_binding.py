@@ -17,7 +17,8 @@ from locust.event import EventHook
 from servers import Listener
 
 from opscore_fast import engines
-from opscore_fast._core import Collector, Engine, FastSession, Pool
+from opscore_fast._core import Collector, Engine, FastSession, Pool, SchemeAuth
+from opscore_fast.bodies import basic_auth
 from opscore_fast.exceptions import RedirectError
 
 
@@ -121,6 +122,22 @@ def test_what_a_request_is_made_of_may_change_meanwhile(
         got.setdefault(name, []).append(value)
     assert {name: got.get(name) for name in want} == want
     assert got["Authorization"] == ["Basic " + SECRET]
+
+
+def test_credentials_for_libcurl_may_change_meanwhile(
+    app: Listener, environment: Environment
+) -> None:
+    def meddle() -> None:
+        client._scheme_auth = None
+        client.filler = [SchemeAuth(1, f"other-{i}", "x" * 40) for i in range(500)]
+
+    user, password = "user" * 8, "password" * 4
+    client = make_user(OURS, app.url, environment).client
+    client._scheme_auth = SchemeAuth(1, user, password)
+    client.cookiejar = MeddlingJar(meddle)
+    assert client.get("/ok").status_code == 200
+    sent = dict(app.requests()[-1]["headers"])
+    assert sent["Authorization"] == basic_auth((user, password))
 
 
 def test_scratch_memory_of_json_may_move_meanwhile(app: Listener, environment: Environment) -> None:
