@@ -248,10 +248,12 @@ typedef struct Text {
     size_t len;
 } Text;
 
-/* What may be a header's name or value; requests refuses the rest, and says why. */
+/* What may be a header's name or value; requests refuses the rest, and says why. In front, it wants
+ * nothing that Python calls a space. */
 static bool is_header_text(PyObject *object, Text *text)
 {
-    if (PyUnicode_CheckExact(object) && PyUnicode_KIND(object) == PyUnicode_1BYTE_KIND) {
+    bool is_text = PyUnicode_CheckExact(object);
+    if (is_text && PyUnicode_KIND(object) == PyUnicode_1BYTE_KIND) {
         text->data = (const char *)PyUnicode_1BYTE_DATA(object);
         text->len = (size_t)PyUnicode_GET_LENGTH(object);
     } else if (PyBytes_CheckExact(object)) {
@@ -260,9 +262,12 @@ static bool is_header_text(PyObject *object, Text *text)
     } else {
         return false;
     }
-    return !text->len ||
-           (text->data[0] != ' ' && text->data[0] != '\t' && !memchr(text->data, '\r', text->len) &&
-            !memchr(text->data, '\n', text->len));
+    if (!text->len)
+        return true;
+    unsigned char first = (unsigned char)text->data[0];
+    bool is_space = is_text ? Py_UNICODE_ISSPACE(first) != 0 : Py_ISSPACE(first) != 0;
+    return !is_space && !memchr(text->data, '\r', text->len) &&
+           !memchr(text->data, '\n', text->len);
 }
 
 /* Puts one header of the session's or the call's; None takes one away. */
