@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 import gevent
 import pytest
 from conftest import Listen
-from helpers import OURS, WAIT, make_user, run_script
+from helpers import OURS, WAIT, make_user, refusing_port, run_script
 from locust.env import Environment
 from locust.event import EventHook
 from servers import CERTIFICATES, Listener
@@ -346,6 +346,18 @@ def test_kept_content_can_not_be_deleted(app: Listener) -> None:
     assert (response.content, response.text) == (b"other", "other")
     response._content = None
     assert response.content is None
+
+
+@pytest.mark.parametrize("how", ["refused", "broken"])
+def test_url_of_what_failed_behind_a_redirect(how: str, hostile: Listen) -> None:
+    broken = hostile([["request"], ["send", "HTTP/1.1 302 Found\r\nLocation: /\r\n"], ["close"]])
+    with refusing_port() as port:
+        target = f"http://127.0.0.1:{port}/a" if how == "refused" else f"{broken.url}/a"
+        head = f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"
+        client, seen = make_client(hostile([["request"], ["send", head]]).url)
+        response = client.get("/begin")
+    assert (response.status_code, response.url) == (0, target)
+    assert seen[0]["url"] == f"{client.base_url}/begin"
 
 
 def test_verdict_that_does_not_say_what_it_is(app: Listener) -> None:
