@@ -252,6 +252,7 @@ class Fuzz:
             event.add_listener(lambda **_: None)
             made = kind(self.url, event, None)
             made.max_retries = self.random.choice([0, 0, 1])
+            made._by_libcurl = self.random.random() < 0.15
             self.sessions.append(made)
             del self.sessions[:-4]
         return self.random.choice(self.sessions)
