@@ -16,6 +16,7 @@ from conftest import Listen
 from helpers import OURS, WAIT, make_user, refusing_port, run_script
 from locust.env import Environment
 from locust.event import EventHook
+from requests.exceptions import InvalidHeader
 from servers import CERTIFICATES, Listener
 
 from opscore_fast import HttpSession, _core, engines
@@ -358,6 +359,20 @@ def test_url_of_what_failed_behind_a_redirect(how: str, hostile: Listen) -> None
         response = client.get("/begin")
     assert (response.status_code, response.url) == (0, target)
     assert seen[0]["url"] == f"{client.base_url}/begin"
+
+
+@pytest.mark.parametrize("size", [100, 50_000])
+def test_request_that_was_never_made_shows_no_other(size: int, app: Listener) -> None:
+    """Neither its head, with what is secret there, nor a body that is not there any more."""
+    client, seen = make_client(app.url)
+    client.post("/ok", data="b" * size, headers={"X-Key": secret("key")})
+    seen.clear()
+    client.filler = overwrite(size)
+    lost = client.get("/ok", headers={"X": 5})
+    assert isinstance(lost.error, InvalidHeader)
+    del lost.request
+    assert dict(lost.request.headers) == {}
+    assert lost.request.body is None
 
 
 def test_verdict_that_does_not_say_what_it_is(app: Listener) -> None:
