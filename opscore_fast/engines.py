@@ -39,8 +39,11 @@ def current() -> Engine:
     hub = gevent.get_hub()
     holder: _Holder | None = getattr(_thread, "holder", None)
     if holder is None or holder.hub is not hub:
-        holder = _thread.holder = _Holder(hub)
-        _engines.add(holder.engine)
+        made = _Holder(hub)
+        holder = getattr(_thread, "holder", None)  # a finalizer may have needed one meanwhile
+        if holder is None or holder.hub is not hub:
+            holder = _thread.holder = made
+            _engines.add(made.engine)
     return holder.engine
 
 

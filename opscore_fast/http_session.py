@@ -492,7 +492,7 @@ def follow(
     except (MissingSchema, InvalidSchema, InvalidURL):
         raise
     except RequestException as error:
-        return _lost(session, error)
+        return _lost(session, error, response.url)
     return last
 
 
@@ -533,7 +533,12 @@ def _adopted(session: HttpSession, given: requests.Response) -> Any:
     return response
 
 
-def _lost(session: HttpSession, error: RequestException) -> Any:
+def _lost(session: HttpSession, error: RequestException, url: str | None = None) -> Any:
+    """Return a response for what brought none. url: what was asked for, if the error has none."""
     response = session._lose(error)
+    if error.request is not None and error.request.url:
+        url = str(error.request.url)
+    if url:
+        response.url = url
     response.request = error.request
     return response

@@ -209,7 +209,16 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-# Locust in a process of its own
+# Python and Locust in processes of their own
+
+
+def run_script(script: str, *arguments: str) -> str:
+    """Run Python code in a process of its own; returns what it printed."""
+    run = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
 
 
 @dataclass(frozen=True)

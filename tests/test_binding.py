@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from http.cookiejar import CookieJar
 from typing import Any
@@ -13,13 +11,14 @@ from typing import Any
 import gevent
 import pytest
 from conftest import Listen
-from helpers import OURS, make_user
+from helpers import OURS, make_user, run_script
 from locust.env import Environment
 from locust.event import EventHook
 from servers import Listener
 
 from opscore_fast import engines
-from opscore_fast._core import Collector, Engine, FastSession, Pool
+from opscore_fast._core import Collector, Engine, FastSession, Pool, SchemeAuth
+from opscore_fast.bodies import basic_auth
 from opscore_fast.exceptions import RedirectError
 
 
@@ -123,6 +122,22 @@ def test_what_a_request_is_made_of_may_change_meanwhile(
         got.setdefault(name, []).append(value)
     assert {name: got.get(name) for name in want} == want
     assert got["Authorization"] == ["Basic " + SECRET]
+
+
+def test_credentials_for_libcurl_may_change_meanwhile(
+    app: Listener, environment: Environment
+) -> None:
+    def meddle() -> None:
+        client._scheme_auth = None
+        client.filler = [SchemeAuth(1, f"other-{i}", "x" * 40) for i in range(500)]
+
+    user, password = "user" * 8, "password" * 4
+    client = make_user(OURS, app.url, environment).client
+    client._scheme_auth = SchemeAuth(1, user, password)
+    client.cookiejar = MeddlingJar(meddle)
+    assert client.get("/ok").status_code == 200
+    sent = dict(app.requests()[-1]["headers"])
+    assert sent["Authorization"] == basic_auth((user, password))
 
 
 def test_scratch_memory_of_json_may_move_meanwhile(app: Listener, environment: Environment) -> None:
@@ -267,15 +282,6 @@ def test_drained_while_finalizers_count() -> None:
 
 
 # How it ends
-
-
-def run_script(script: str, *arguments: str) -> str:
-    """Run Python code in a process of its own; returns what it printed."""
-    run = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stdout
 
 
 SESSION = """

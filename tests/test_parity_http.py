@@ -225,6 +225,10 @@ def headers_that_are_refused(t: Subject) -> Any:
         {"X-Colon:": "a"},
         {"": "a"},
         {"X-Leading": " a"},
+        {"X-Leading": "\va"},
+        {"X-Leading": b"\fa"},
+        {"X-Leading": "\x1ca"},
+        {"X-Leading": "\xa0a"},
     ):
         response = t.client.get("/echo", headers=headers)
         assert isinstance(response.error, exceptions.InvalidHeader), headers

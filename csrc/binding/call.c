@@ -6,6 +6,7 @@ void Call_fini(Call *call)
 {
     Py_XDECREF(call->pool);
     Py_XDECREF(call->method);
+    Py_XDECREF(call->renamed);
     Py_XDECREF(call->extra);
     Py_XDECREF(call->login);
     Py_XDECREF(call->multipart);
@@ -97,6 +98,13 @@ static PyObject *none_to_null(PyObject *value)
     return value == Py_None ? NULL : value;
 }
 
+void Call_rename(Call *call, const Session *session)
+{
+    PyObject *name = session->request_name;
+    Py_XSETREF(call->renamed, name && name != Py_None ? Py_NewRef(name) : NULL);
+    call->name = call->renamed;
+}
+
 /* Encodes files, if there are any: once, since they may be read only once. */
 static int encode_files(Session *self, Call *call)
 {
@@ -143,7 +151,7 @@ int Call_settle(Session *self, Call *call)
     if (!with_data)
         call->data = NULL;
     if (!named)
-        call->name = none_to_null(self->request_name);
+        Call_rename(call, self);
     if (call->context && !PyDict_Check(call->context)) {
         PyErr_SetString(PyExc_TypeError, "context is a dict");
         return -1;

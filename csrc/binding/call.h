@@ -5,8 +5,9 @@
 #include "binding/session.h"
 
 typedef struct Call {
-    Pool *pool;       /* whose connections are used: owned */
-    PyObject *method; /* as given: owned */
+    Pool *pool;        /* whose connections are used: owned */
+    PyObject *method;  /* as given: owned */
+    PyObject *renamed; /* the session's name for requests without one: owned, or NULL */
     PyObject *path;
     PyObject *name;
     PyObject *data;
@@ -33,6 +34,10 @@ typedef struct Call {
 
 /* Lets go of what the call owns. */
 void Call_fini(Call *call);
+
+/* Names the call as the session names requests that are given no name (rename_request), if it does.
+ * The session's name may be another one before the call is over. */
+void Call_rename(Call *call, const Session *session);
 
 /* Files one keyword argument, whose key must be interned. Returns 0, or -1 with an exception. */
 int Call_set_keyword(Session *self, Call *call, PyObject *key, PyObject *value);

@@ -22,15 +22,13 @@ static bool holds(const CookieMemo *memo, State *state, PyObject *jar, PyObject 
     if (!version)
         PyErr_Clear();
     Py_XDECREF(version);
-    return version == memo->version;
+    return version && version == memo->version; /* that may be another one, or none, by now */
 }
 
-PyObject *CookieMemo_header(CookieMemo *memo, Session *session, PyObject *jar, int helper,
-                            const Url *url, Response *response)
+/* Asks the jar. base is NULL when the answer can't be remembered. */
+static PyObject *look_up(CookieMemo *memo, Session *session, PyObject *jar, int helper,
+                         PyObject *base, Response *response)
 {
-    PyObject *base = session->base_bytes && url->text == session->base_bytes ? url->text : NULL;
-    if (base && holds(memo, session->state, jar, base))
-        return Py_NewRef(memo->header);
     PyObject *function = state_helper(session->state, helper);
     PyObject *text = function ? Response_get_url(response) : NULL;
     PyObject *found = text ? PyObject_CallFunctionObjArgs(function, jar, text, NULL) : NULL;
@@ -41,13 +39,29 @@ PyObject *CookieMemo_header(CookieMemo *memo, Session *session, PyObject *jar, i
         Py_INCREF(header);
     else
         header = NULL;
-    CookieMemo_clear(memo);
+    CookieMemo was = *memo;
+    *memo = (CookieMemo){0};
     if (header && base && version != Py_None)
         *memo = (CookieMemo){.jar = Py_NewRef(jar),
                              .version = Py_NewRef(version),
                              .base = Py_NewRef(base),
                              .header = Py_NewRef(header),
                              .until = until};
+    CookieMemo_clear(&was);
     Py_XDECREF(found);
+    return header;
+}
+
+PyObject *CookieMemo_header(CookieMemo *memo, Session *session, PyObject *jar, int helper,
+                            const Url *url, Response *response)
+{
+    PyObject *base = session->base_bytes && url->text == session->base_bytes ? url->text : NULL;
+    PyObject *header;
+    Py_INCREF(jar); /* the session may get another one meanwhile */
+    if (base && holds(memo, session->state, jar, base))
+        header = Py_NewRef(memo->header);
+    else
+        header = look_up(memo, session, jar, helper, base, response);
+    Py_DECREF(jar);
     return header;
 }

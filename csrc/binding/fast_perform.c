@@ -103,6 +103,9 @@ static int submit(Session *session, Call *call, Response *response)
     Parcel parcel = {.stream = call->stream, .auth = scheme_auth_of(self, call)};
     Body *body = &parcel.body;
     int ret = -1;
+    if (is_scheme_auth(session->state, parcel.auth) &&
+        Headers_hold(&parcel.keep, Py_NewRef(parcel.auth)) != 0)
+        goto out;
     if (Url_make(session, call, &parcel.url) != 0 ||
         make_headers(self, call, &parcel.headers, body, &parcel.keep) != 0)
         goto out;

@@ -67,6 +67,11 @@ static int put_object(Text *text, PyObject *object)
     if (!plain && !PyLong_CheckExact(object) && !PyBool_Check(object) &&
         !PyFloat_CheckExact(object))
         return NOT_OURS;
+    int overflow = 0;
+    if (PyLong_CheckExact(object))
+        PyLong_AsLongLongAndOverflow(object, &overflow);
+    if (overflow)
+        return NOT_OURS; /* Python 3.12 and later have Python code for the longest */
     PyObject *shown = plain ? Py_NewRef(object) : PyObject_Str(object);
     if (!shown)
         return -1;

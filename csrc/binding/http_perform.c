@@ -248,10 +248,12 @@ typedef struct Text {
     size_t len;
 } Text;
 
-/* What may be a header's name or value; requests refuses the rest, and says why. */
+/* What may be a header's name or value; requests refuses the rest, and says why. In front, it wants
+ * nothing that Python calls a space. */
 static bool is_header_text(PyObject *object, Text *text)
 {
-    if (PyUnicode_CheckExact(object) && PyUnicode_KIND(object) == PyUnicode_1BYTE_KIND) {
+    bool is_text = PyUnicode_CheckExact(object);
+    if (is_text && PyUnicode_KIND(object) == PyUnicode_1BYTE_KIND) {
         text->data = (const char *)PyUnicode_1BYTE_DATA(object);
         text->len = (size_t)PyUnicode_GET_LENGTH(object);
     } else if (PyBytes_CheckExact(object)) {
@@ -260,9 +262,12 @@ static bool is_header_text(PyObject *object, Text *text)
     } else {
         return false;
     }
-    return !text->len ||
-           (text->data[0] != ' ' && text->data[0] != '\t' && !memchr(text->data, '\r', text->len) &&
-            !memchr(text->data, '\n', text->len));
+    if (!text->len)
+        return true;
+    unsigned char first = (unsigned char)text->data[0];
+    bool is_space = is_text ? Py_UNICODE_ISSPACE(first) != 0 : Py_ISSPACE(first) != 0;
+    return !is_space && !memchr(text->data, '\r', text->len) &&
+           !memchr(text->data, '\n', text->len);
 }
 
 /* Puts one header of the session's or the call's; None takes one away. */
@@ -297,9 +302,8 @@ static PyObject *store_of(State *state, PyObject *mapping)
 
 /* Puts the headers of a dict or CaseInsensitiveDict. They point into its strings, so that no Python
  * code may run from here until they are submitted. */
-static int put_mapping(HttpSession *self, Headers *headers, PyObject *mapping)
+static int put_mapping(State *state, Headers *headers, PyObject *mapping)
 {
-    State *state = self->base.state;
     PyObject *name, *value;
     Py_ssize_t at = 0;
     int ret = 0;
@@ -310,9 +314,7 @@ static int put_mapping(HttpSession *self, Headers *headers, PyObject *mapping)
             ret = put_header(headers, name, value);
         return ret;
     }
-    PyObject *type = state_helper(state, HELPER_case_insensitive_dict);
-    if (!type)
-        return -1;
+    PyObject *type = state->helpers[HELPER_case_insensitive_dict];
     PyObject *store = (PyObject *)Py_TYPE(mapping) == type ? store_of(state, mapping) : NULL;
     if (!store)
         return NOT_OURS;
@@ -351,22 +353,40 @@ static bool is_empty_jar(State *state, PyObject *jar)
     return empty;
 }
 
+static int derive_authorization(State *state, PyObject *auth, Derived *derived)
+{
+    if (!auth)
+        return 0;
+    if (!is_pair_of_texts(auth)) /* any more: that was looked at before the first try */
+        return NOT_OURS;
+    PyObject *helper = state_helper(state, HELPER_basic_auth);
+    derived->authorization = helper ? PyObject_CallOneArg(helper, auth) : NULL;
+    return derived->authorization ? 0 : -1;
+}
+
+static int derive_cookie(HttpSession *self, PyObject *jar, const Url *url, Response *response,
+                         Derived *derived)
+{
+    if (is_empty_jar(self->base.state, jar))
+        return 0;
+    derived->cookie = CookieMemo_header(&self->cookie_memo, &self->base, jar,
+                                        HELPER_http_cookie_header, url, response);
+    return derived->cookie ? 0 : -1;
+}
+
+/* The session's credentials and jar are held: it may get others meanwhile. */
 static int derive(HttpSession *self, HttpCall *call, const Url *url, Response *response,
                   Derived *derived)
 {
-    State *state = self->base.state;
-    PyObject *helper, *auth = auth_of(self, call);
-    if (auth) {
-        helper = state_helper(state, HELPER_basic_auth);
-        derived->authorization = helper ? PyObject_CallOneArg(helper, auth) : NULL;
-        if (!derived->authorization)
-            return -1;
-    }
-    if (is_empty_jar(state, self->cookies))
-        return 0;
-    derived->cookie = CookieMemo_header(&self->cookie_memo, &self->base, self->cookies,
-                                        HELPER_http_cookie_header, url, response);
-    return derived->cookie ? 0 : -1;
+    PyObject *auth = Py_XNewRef(auth_of(self, call));
+    int ret = derive_authorization(self->base.state, auth, derived);
+    Py_XDECREF(auth);
+    if (ret != 0)
+        return ret;
+    PyObject *jar = Py_XNewRef(self->cookies);
+    ret = derive_cookie(self, jar, url, response, derived);
+    Py_XDECREF(jar);
+    return ret;
 }
 
 /* Whether requests announces that there is no body. */
@@ -381,9 +401,12 @@ static int put_headers(HttpSession *self, const HttpCall *call, const Derived *d
 {
     Headers *headers = &parcel->headers;
     const Body *body = &parcel->body;
-    int ret = put_mapping(self, headers, self->headers);
+    State *state = self->base.state;
+    if (!state_helper(state, HELPER_case_insensitive_dict)) /* put_mapping may not import it */
+        return -1;
+    int ret = put_mapping(state, headers, self->headers);
     if (ret == 0)
-        ret = put_mapping(self, headers, call->call.headers);
+        ret = put_mapping(state, headers, call->call.headers);
     if (ret != 0)
         return ret;
     const char *type = body->is_json ? "application/json" : body->content_type;
@@ -416,6 +439,8 @@ static int submit(Session *session, Call *base, Response *response)
     Parcel parcel = {.stream = base->stream, .timeouts = &call->timeouts};
     Derived derived = {0};
     int ret = find_url(self, call, response, &parcel.url);
+    if (ret == 0 && parcel.url.parsed.tls != call->tls)
+        ret = NOT_OURS; /* the connections were chosen by what was given, not by what it means */
     if (ret == 0)
         ret = find_body(base, &parcel.body);
     if (ret == 0)
@@ -433,6 +458,35 @@ static int submit(Session *session, Call *base, Response *response)
     return ret;
 }
 
+/* Remembers the connections for these options. */
+static void keep_tls_pool(HttpSession *self, PyObject *pool, PyObject *verify, PyObject *cert)
+{
+    PyObject *was[] = {(PyObject *)self->tls_pool, self->tls_verify, self->tls_cert};
+    self->tls_pool = (Pool *)Py_NewRef(pool);
+    self->tls_verify = Py_NewRef(verify);
+    self->tls_cert = Py_NewRef(cert);
+    for (size_t i = 0; i < sizeof(was) / sizeof(*was); i++)
+        Py_XDECREF(was[i]); /* may run code that makes requests: the three belong together */
+}
+
+/* Finds the connections under TLS for these options: a new reference, or NULL with an exception. */
+static Pool *find_tls_pool(HttpSession *self, PyObject *verify, PyObject *cert)
+{
+    State *state = self->base.state;
+    if (self->tls_pool && verify == self->tls_verify && cert == self->tls_cert)
+        return (Pool *)Py_NewRef(self->tls_pool);
+    PyObject *helper = state_helper(state, HELPER_http_pool);
+    PyObject *pool =
+        helper ? PyObject_CallFunctionObjArgs(helper, (PyObject *)self, verify, cert, NULL) : NULL;
+    if (pool && !PyObject_TypeCheck(pool, state->pool_type)) {
+        PyErr_SetString(PyExc_TypeError, "pool_for must return a Pool");
+        Py_CLEAR(pool);
+    }
+    if (pool)
+        keep_tls_pool(self, pool, verify, cert);
+    return (Pool *)pool;
+}
+
 /* Finds the connections for the call. */
 static int find_pool(HttpSession *self, HttpCall *call)
 {
@@ -441,29 +495,20 @@ static int find_pool(HttpSession *self, HttpCall *call)
     if (!path)
         return -1;
     bool absolute = Url_is_absolute(path);
-    bool tls =
+    call->tls =
         absolute ? PyOS_strnicmp(path, "https:", 6) == 0 : base->base_parsed && base->base.tls;
-    if (!tls)
+    if (!call->tls)
         return Session_get_ready(base, &call->call);
     PyObject *verify = call->verify ? call->verify : self->verify ? self->verify : Py_None;
     PyObject *cert = call->cert ? call->cert : self->cert ? self->cert : Py_None;
-    if (!self->tls_pool || verify != self->tls_verify || cert != self->tls_cert) {
-        PyObject *helper = state_helper(base->state, HELPER_http_pool);
-        PyObject *pool =
-            helper ? PyObject_CallFunctionObjArgs(helper, (PyObject *)self, verify, cert, NULL)
-                   : NULL;
-        if (!pool)
-            return -1;
-        if (!PyObject_TypeCheck(pool, base->state->pool_type)) {
-            PyErr_SetString(PyExc_TypeError, "pool_for must return a Pool");
-            Py_DECREF(pool);
-            return -1;
-        }
-        Py_XSETREF(self->tls_pool, (Pool *)pool);
-        Py_XSETREF(self->tls_verify, Py_NewRef(verify));
-        Py_XSETREF(self->tls_cert, Py_NewRef(cert));
-    }
-    Py_XSETREF(call->call.pool, (Pool *)Py_NewRef(self->tls_pool));
+    Py_INCREF(verify); /* the session may get others meanwhile */
+    Py_INCREF(cert);
+    Pool *pool = find_tls_pool(self, verify, cert);
+    Py_DECREF(verify);
+    Py_DECREF(cert);
+    if (!pool)
+        return -1;
+    Py_XSETREF(call->call.pool, pool);
     return Session_get_ready(base, &call->call);
 }
 
@@ -667,7 +712,7 @@ static int settle(HttpSession *self, HttpCall *http)
         return -1;
     call->stream = streamed;
     if (!named)
-        call->name = is_given(self->base.request_name) ? self->base.request_name : NULL;
+        Call_rename(call, &self->base);
     if (!is_given(call->context))
         call->context = NULL;
     if (call->context && !PyDict_Check(call->context)) {
@@ -727,7 +772,8 @@ PyObject *HttpSession_perform(HttpSession *self, HttpCall *call)
 typedef struct PreparedCall {
     Call call;
     PyObject *headers; /* list of pairs of bytes */
-    PyObject *body;    /* bytes, an iterator over bytes, or None */
+    PyObject *body;    /* bytes, or NULL */
+    PyObject *pieces;  /* iterator over bytes, in the place of a body, or NULL */
     PyObject *proxy;   /* Proxy, or None: the session's */
     PyObject *auth;    /* SchemeAuth, or None */
     opf_timeouts timeouts;
@@ -749,14 +795,13 @@ static int put_prepared(Parcel *parcel, PyObject *headers)
 static int submit_prepared(Session *session, Call *base, Response *response)
 {
     PreparedCall *call = (PreparedCall *)base;
-    Parcel parcel = {.stream = base->stream,
+    Parcel parcel = {.pieces = call->pieces,
+                     .stream = base->stream,
                      .timeouts = &call->timeouts,
                      .proxy = call->proxy,
                      .auth = call->auth};
     int ret = -1;
-    if (PyIter_Check(call->body)) {
-        parcel.pieces = call->body;
-    } else if (call->body != Py_None) {
+    if (call->body) {
         parcel.body.owner = Py_NewRef(call->body);
         parcel.body.data = PyBytes_AS_STRING(call->body);
         parcel.body.len = (size_t)PyBytes_GET_SIZE(call->body);
@@ -779,18 +824,21 @@ static int seconds_of(PyObject *value, uint64_t *ns)
 PyObject *HttpSession_send(HttpSession *self, PyObject *args)
 {
     PreparedCall call = {.call = {.max_retries = self->base.max_retries}};
-    PyObject *method, *pool, *connect, *read;
+    PyObject *method, *body, *pool, *connect, *read;
     int stream;
     uint64_t start = 0;
     if (!PyArg_ParseTuple(args, "UUO!OpOOO!OO:_send", &method, &call.call.path, &PyList_Type,
-                          &call.headers, &call.body, &stream, &connect, &read,
+                          &call.headers, &body, &stream, &connect, &read,
                           self->base.state->pool_type, &pool, &call.proxy, &call.auth) ||
         seconds_of(connect, &call.timeouts.connect_ns) != 0 ||
         seconds_of(read, &call.timeouts.network_ns) != 0)
         return NULL;
-    if (PyIter_Check(call.body)) {
+    if (PyIter_Check(body)) {
+        call.pieces = body;
         call.call.max_retries = 0; /* it can be sent but once */
-    } else if (call.body != Py_None && !PyBytes_Check(call.body)) {
+    } else if (PyBytes_Check(body)) {
+        call.body = body;
+    } else if (body != Py_None) {
         PyErr_SetString(PyExc_TypeError, "body is bytes, an iterator or None");
         return NULL;
     }

@@ -136,7 +136,11 @@ static PyObject *get_kept_content(Response *self, void *Py_UNUSED(closure))
 
 static int set_kept_content(Response *self, PyObject *value, void *Py_UNUSED(closure))
 {
-    Py_XSETREF(self->content, Py_XNewRef(value));
+    if (!value) { /* it holds what would be asked for again */
+        PyErr_SetString(PyExc_AttributeError, "_content can't be deleted");
+        return -1;
+    }
+    Py_XSETREF(self->content, Py_NewRef(value));
     return 0;
 }
 

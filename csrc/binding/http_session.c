@@ -188,14 +188,16 @@ static int HttpSession_init(HttpSession *self, PyObject *args, PyObject *kwargs)
     int own_context, is_plain;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO!O!ipp:HttpSession", keywords, &base_url,
                                      &event, &user, base->state->pool_type, &pool, &PyType_Type,
-                                     &response_type, &base->max_retries, &own_context, &is_plain) ||
-        Session_set_up(base, base_url, event, user, pool, own_context) != 0)
+                                     &response_type, &base->max_retries, &own_context, &is_plain))
         return -1;
     if (!PyType_IsSubtype((PyTypeObject *)response_type, base->state->http_response_type)) {
         PyErr_SetString(PyExc_TypeError, "response_type is derived from HttpResponse");
         return -1;
     }
-    Py_XSETREF(self->response_type, (PyTypeObject *)Py_NewRef(response_type));
+    if (!self->response_type) /* before the pool, without which it is not asked for */
+        self->response_type = (PyTypeObject *)Py_NewRef(response_type);
+    if (Session_set_up(base, base_url, event, user, pool, own_context) != 0)
+        return -1;
     self->is_plain = is_plain;
     base->goes_on = true;
     PyObject *request =

@@ -43,6 +43,7 @@ typedef struct HttpCall {
     PyObject *timeout;
     PyObject *verify;
     opf_timeouts timeouts; /* what timeout says */
+    bool tls;              /* the connections are for TLS with the options of the call */
 } HttpCall;
 
 /* Makes the request that the call describes. Returns its response, a new reference, or NULL with an

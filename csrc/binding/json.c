@@ -110,7 +110,7 @@ static int write_int(Writer *w, PyObject *value)
     int overflow;
     long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
     if (overflow)
-        return write_repr(w, value);
+        return NOT_OURS; /* Python 3.12 and later have Python code for the longest */
     if (number == -1 && PyErr_Occurred())
         return -1;
     char digits[24];

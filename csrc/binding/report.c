@@ -6,9 +6,10 @@
  * list of them at all). */
 static PyObject *only_handler(Session *self)
 {
-    PyObject *event = self->request_event ? self->request_event : Py_None;
+    PyObject *event = Response_or_none(self->request_event); /* held: it may go meanwhile */
     PyObject *handlers = PyObject_GetAttr(event, self->state->names[NAME__handlers]);
     PyObject *handler = NULL;
+    Py_DECREF(event);
     if (!handlers) {
         PyErr_Clear();
         return NULL;
@@ -177,7 +178,7 @@ static int fire(Session *self, Response *response, PyObject *exception)
         return -1;
     int ret = -1;
     PyObject *fired = NULL, *none = PyTuple_New(0);
-    PyObject *event = self->request_event ? self->request_event : Py_None;
+    PyObject *event = Response_or_none(self->request_event);
     PyObject *function = PyObject_GetAttr(event, self->state->names[NAME_fire]);
     if (function && none &&
         PyDict_SetItem(meta, self->state->names[NAME_exception], exception ? exception : Py_None) ==
@@ -188,6 +189,7 @@ static int fire(Session *self, Response *response, PyObject *exception)
     Py_XDECREF(fired);
     Py_XDECREF(function);
     Py_XDECREF(none);
+    Py_DECREF(event);
     Py_DECREF(meta);
     return ret;
 }

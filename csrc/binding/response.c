@@ -311,12 +311,17 @@ int Response_traverse(Response *self, visitproc visit, void *arg)
     Py_VISIT(self->session);
     Py_VISIT(self->method);
     Py_VISIT(self->path);
+    Py_VISIT(self->base_url);
     Py_VISIT(self->name);
+    Py_VISIT(self->url);
     Py_VISIT(self->context);
     Py_VISIT(self->history);
     Py_VISIT(self->error);
+    Py_VISIT(self->content);
+    Py_VISIT(self->encoding);
     Py_VISIT(self->headers);
     Py_VISIT(self->request);
+    Py_VISIT(self->reason);
     Py_VISIT(self->manual_result);
     Py_VISIT(self->meta);
     Py_VISIT(self->dict);
@@ -327,11 +332,16 @@ int Response_traverse(Response *self, visitproc visit, void *arg)
 /* Breaks cycles; what the other functions rely on (session, pool, path) stays until the end. */
 int Response_clear(Response *self)
 {
+    if (self->content) /* the engine's result points into it: it is not to be asked for again */
+        Py_SETREF(self->content, Py_NewRef(Py_None));
+    Py_CLEAR(self->url);
     Py_CLEAR(self->context);
     Py_CLEAR(self->history);
     Py_CLEAR(self->error);
+    Py_CLEAR(self->encoding);
     Py_CLEAR(self->headers);
     Py_CLEAR(self->request);
+    Py_CLEAR(self->reason);
     Py_CLEAR(self->manual_result);
     Py_CLEAR(self->meta);
     Py_CLEAR(self->dict);
@@ -353,12 +363,9 @@ void Response_dealloc(Response *self)
     Py_XDECREF(self->path);
     Py_XDECREF(self->base_url);
     Py_XDECREF(self->name);
-    Py_XDECREF(self->url);
     Py_XDECREF(self->body);
     Py_XDECREF(self->proxy);
     Py_XDECREF(self->content);
-    Py_XDECREF(self->encoding);
-    Py_XDECREF(self->reason);
     Py_XDECREF(self->session);
     Py_XDECREF(self->pool);
     type->tp_free(self);

@@ -60,8 +60,11 @@ int Session_traverse(Session *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->pool);
+    Py_VISIT(self->base_url);
     Py_VISIT(self->request_event);
     Py_VISIT(self->user);
+    Py_VISIT(self->request_name);
+    Py_VISIT(self->proxy);
     Py_VISIT(self->scheme_auth);
     Py_VISIT(self->known_handler);
     Py_VISIT(self->collector);
@@ -75,8 +78,13 @@ int Session_traverse(Session *self, visitproc visit, void *arg)
 /* Breaks cycles; what requests rely on becomes None. */
 int Session_clear(Session *self)
 {
+    if (self->base_url)
+        Py_SETREF(self->base_url, Py_NewRef(Py_None));
+    self->base_parsed = false;
     Py_XSETREF(self->request_event, Py_NewRef(Py_None));
     Py_XSETREF(self->user, Py_NewRef(Py_None));
+    Py_CLEAR(self->request_name);
+    Py_CLEAR(self->proxy);
     Py_CLEAR(self->scheme_auth);
     Py_CLEAR(self->known_handler);
     Py_CLEAR(self->collector);
@@ -97,8 +105,6 @@ void Session_dealloc(Session *self)
     Py_XDECREF(self->pool);
     Py_XDECREF(self->base_url);
     Py_XDECREF(self->base_bytes);
-    Py_XDECREF(self->request_name);
-    Py_XDECREF(self->proxy);
     type->tp_free(self);
     Py_DECREF(type);
 }

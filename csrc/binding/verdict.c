@@ -35,7 +35,10 @@ PyObject *Verdict_failure(Response *self, PyObject *exc)
     if (!self->entered)
         return refuse_verdict(self, "failure(...)");
     PyObject *verdict;
-    if (PyObject_IsInstance(exc, PyExc_Exception) == 1) {
+    int is_exception = PyObject_IsInstance(exc, PyExc_Exception);
+    if (is_exception < 0)
+        return NULL;
+    if (is_exception) {
         verdict = Py_NewRef(exc);
     } else {
         PyObject *type = state_helper(self->state, HELPER_catch_response_error);

@@ -18,6 +18,18 @@
 #define SPARE_MAX 256
 #define SPARE_OUT_MAX 8192
 
+static void forget_request(opf_exchange *exchange)
+{
+    exchange->out.len = 0;
+    exchange->head_len = 0;
+    exchange->body = NULL;
+    exchange->body_len = 0;
+    exchange->hungry = false;
+    exchange->in_pieces = false;
+    exchange->ends_chunk = false;
+    exchange->read_at = 0;
+}
+
 opf_exchange *opf_exchange_new(opf_engine *engine)
 {
     opf_node *node = opf_list_pop_front(&engine->spare);
@@ -27,6 +39,7 @@ opf_exchange *opf_exchange_new(opf_engine *engine)
         engine->n_spare--;
         exchange->state = OPF_EXCHANGE_IDLE;
         exchange->result = (opf_result){0}; /* it may never be submitted */
+        forget_request(exchange);
     } else {
         exchange = opf_mem_zalloc(sizeof(*exchange));
         if (!exchange)
@@ -88,17 +101,10 @@ int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_reques
         (opf_result){.timeouts = request->timeouts ? *request->timeouts : pool->options.timeouts};
     exchange->done = done;
     exchange->arg = arg;
-    exchange->out.len = 0;
-    exchange->head_len = 0;
-    exchange->body = NULL;
-    exchange->body_len = 0;
+    forget_request(exchange);
     exchange->open_body = request->open_body;
-    exchange->hungry = false;
-    exchange->in_pieces = false;
-    exchange->ends_chunk = false;
     exchange->stream = request->stream;
     exchange->message.streamed = request->stream;
-    exchange->read_at = 0;
     exchange->head_request = request->method_len == 4 && memcmp(request->method, "HEAD", 4) == 0;
     int ret =
         opf_h1_write_head(&exchange->out, request, &exchange->closes, &exchange->chunked, error);
