@@ -50,6 +50,9 @@ typedef struct HttpCall {
  * exception. */
 PyObject *HttpSession_perform(HttpSession *self, HttpCall *call);
 
+/* Sets what a request's failure to bring a response means. Returns 0, or -1 with an exception. */
+int HttpSession_find_loss(HttpSession *self, Response *response);
+
 /* The function _send: sends a request that is put together already. A failed one is a response with
  * an error. */
 PyObject *HttpSession_send(HttpSession *self, PyObject *args);
