@@ -40,6 +40,7 @@ from opscore_fast._version import __version__
 from opscore_fast.cookies import RequestsCookieJar
 from opscore_fast.exceptions import unsupported
 from opscore_fast.http_response import ResponseContextManager, with_cookies
+from opscore_fast.multipart import stream_files
 from opscore_fast.transport import TransportOptions, proxy_of
 
 # Bytes of a file that are read at a time.
@@ -506,6 +507,7 @@ def request_slowly(
     sent: MissingSchema, InvalidSchema, InvalidURL.
     """
     kwargs.setdefault("stream", False)  # what the session says does not count
+    kwargs = stream_files(kwargs, session.headers) or kwargs
     try:
         response: Any = requests.Session.request(session, method, url, **kwargs)  # type: ignore[arg-type]
     except (MissingSchema, InvalidSchema, InvalidURL):

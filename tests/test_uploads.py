@@ -21,6 +21,7 @@ from conftest import Listen
 from gevent.pool import Pool
 from helpers import (
     ALL_HTTP_USERS,
+    LOCUST_HTTP,
     OURS_HTTP,
     Users,
     finish,
@@ -33,6 +34,7 @@ from helpers import (
 )
 from locust.env import Environment
 from servers import Listener
+from servers.hostile import random_bytes
 
 ANSWER = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -853,3 +855,86 @@ def test_memory_of_big_uploads(hostile: Listen, tmp_path: Path) -> None:
     assert int(run.output.split()[-1]) < 20 << 20
     digests = [sha1(bytes(1000)), sha1(bytes(BIG)), sha1(wire)]
     assert server.counts()["marks"] == [digest.hexdigest() for digest in digests]
+
+
+# Large files in forms
+
+
+def boundary_of(request: dict[str, Any]) -> str:
+    headers = {name.lower(): value for name, value in request["headers"]}
+    return str(headers["content-type"]).partition("boundary=")[2]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_large_files_are_read_while_they_are_sent(
+    app: Listener, environment: Environment, tmp_path: Path, listed: bool
+) -> None:
+    """The same bytes as requests sends, but for the boundary."""
+    from opscore_fast.multipart import LARGE
+
+    path = tmp_path / "large.bin"
+    path.write_bytes(random_bytes(LARGE + 4321))
+    reads: list[int] = []
+
+    class Watched(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            piece = super().read(size)
+            reads.append(len(piece))
+            return piece
+
+    bodies = []
+    for users in (LOCUST_HTTP, OURS_HTTP):
+        reads.clear()
+        client = make_user(users, app.url, environment).client
+        watched = Watched(random_bytes(LARGE + 200))
+        watched.seek(100)
+        with path.open("rb") as file:
+            files: Any = {
+                "small": ("s.txt", io.BytesIO(b"small"), "text/plain"),
+                "one": file,
+                "two": ("t.bin", watched, "application/x-two", {"X-Part": "2"}),
+                "text": "just text",
+            }
+            files = list(files.items()) if listed else files
+            assert client.post("/ok", files=files, data={"a": ["1", 2], "b": "ü"}).text == "ok"
+        request = app.requests()[-1]
+        bodies.append(request["body"].replace(boundary_of(request), "BOUNDARY"))
+    assert bodies[0] == bodies[1]
+    assert max(reads) <= 64 << 10
+
+
+def test_large_files_follow_a_redirect(app: Listener, environment: Environment) -> None:
+    from opscore_fast.multipart import LARGE
+
+    client = make_user(OURS_HTTP, app.url, environment).client
+    file = io.BytesIO(random_bytes(LARGE))
+    url = "/ok?status=307&header=Location:/echo"
+    assert client.post(url, files={"f": file}).status_code == 200
+    first, second = (request["body"] for request in app.requests())
+    assert len(first) > LARGE
+    assert first == second
+
+
+def test_large_file_with_a_content_type_of_the_users(
+    app: Listener, environment: Environment
+) -> None:
+    from opscore_fast.multipart import LARGE
+
+    client = make_user(OURS_HTTP, app.url, environment).client
+    client.headers["Content-Type"] = "multipart/mixed; boundary=mine"
+    client.post("/ok", files={"f": io.BytesIO(random_bytes(LARGE))})
+    assert boundary_of(app.requests()[-1]) == "mine"
+
+
+def test_large_file_that_shrinks(app: Listener, environment: Environment, tmp_path: Path) -> None:
+    from opscore_fast.multipart import LARGE, Multipart
+
+    file = io.BytesIO(random_bytes(LARGE))
+    body = Multipart([b"--x", file, b"--"])
+    assert len(body) == LARGE + 5
+    file.truncate(10)
+    client = make_user(OURS_HTTP, app.url, environment).client
+    with pytest.raises(ValueError, match="shorter than its Content-Length"):
+        client.post("/ok", data=body)
+    with pytest.raises(io.UnsupportedOperation):
+        body.seek(1)
