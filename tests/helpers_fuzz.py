@@ -312,7 +312,7 @@ class Fuzz:
             with response:
                 self.choose(response.success, lambda: response.failure(self.value()))
         else:
-            for _ in response.iter_content(r.choice([1000, None])):
+            for _ in response.iter_content(r.choice([1000, None, -1])):
                 pass
 
     def meddle(self) -> None:

@@ -439,6 +439,19 @@ def test_session_that_holds_itself(name: str, app: Listener) -> None:
     assert gone() is None
 
 
+def test_version_of_cookies_that_holds_the_session(app: Listener) -> None:
+    client, seen = make_client(app.url)
+    client.cookies.set("name", "value")
+    client.cookies.version = [client]
+    client.get("/ok")
+    seen.clear()
+    client.cookies = None
+    gone = weakref.ref(client)
+    del client
+    gc.collect()
+    assert gone() is None
+
+
 def test_engine_made_while_one_is_made(app: Listener) -> None:
     """As when a finalizer makes a request, the first of all but for the one that it comes upon."""
     script = """

@@ -2,6 +2,13 @@
 
 #include <time.h>
 
+int CookieMemo_traverse(CookieMemo *memo, visitproc visit, void *arg)
+{
+    Py_VISIT(memo->jar);
+    Py_VISIT(memo->version); /* of a jar of the user's own, it may be anything */
+    return 0;
+}
+
 void CookieMemo_clear(CookieMemo *memo)
 {
     Py_CLEAR(memo->jar);

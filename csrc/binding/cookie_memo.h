@@ -21,6 +21,7 @@ typedef struct CookieMemo {
     double until;     /* seconds since 1970 */
 } CookieMemo;
 
+int CookieMemo_traverse(CookieMemo *memo, visitproc visit, void *arg);
 void CookieMemo_clear(CookieMemo *memo);
 
 /* Finds the Cookie header that the jar has for the response's request to the URL, as the helper

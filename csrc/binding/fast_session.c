@@ -181,8 +181,8 @@ static int set_cookiejar(FastSession *self, PyObject *value, void *Py_UNUSED(clo
 static int FastSession_traverse(FastSession *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->cookiejar);
-    Py_VISIT(self->cookie_memo.jar);
-    return Session_traverse(&self->base, visit, arg);
+    int ret = CookieMemo_traverse(&self->cookie_memo, visit, arg);
+    return ret ? ret : Session_traverse(&self->base, visit, arg);
 }
 
 static int FastSession_clear(FastSession *self)

@@ -221,8 +221,8 @@ static int HttpSession_traverse(HttpSession *self, visitproc visit, void *arg)
     OBJECTS(VISIT)
 #undef VISIT
     Py_VISIT(self->response_type);
-    Py_VISIT(self->cookie_memo.jar);
-    return Session_traverse(&self->base, visit, arg);
+    int ret = CookieMemo_traverse(&self->cookie_memo, visit, arg);
+    return ret ? ret : Session_traverse(&self->base, visit, arg);
 }
 
 /* Breaks cycles; a session without its type could not be called any more. */
