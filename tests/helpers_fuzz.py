@@ -134,6 +134,7 @@ class Fuzz:
         self.responses: list[Any] = []
         self.requests = 0
         self.depth = 0
+        self.over = False
 
     # Values
 
@@ -317,7 +318,7 @@ class Fuzz:
 
     def meddle(self) -> None:
         """Something small, in the middle of something else."""
-        if self.depth > 2:
+        if self.depth > 2 or self.over:
             return
         self.depth += 1
         try:
@@ -356,6 +357,7 @@ class Fuzz:
             gevent.joinall(greenlets)
             if self.random.random() < 0.3:
                 gc.collect()
+        self.over = True  # else finalizers would make more garbage
         self.sessions.clear()
         self.responses.clear()
 
@@ -367,7 +369,7 @@ def main(url: str, seed: int, runs: int) -> None:
         fuzz.run(rounds=6)
         made = fuzz.requests
         del fuzz
-        for _ in range(10):  # finalizers make new garbage
+        for _ in range(3):
             gc.collect()
         totals = engines.current().totals()
         print(seed + number, made > 0, totals["exchanges"], totals["waiting"], flush=True)
