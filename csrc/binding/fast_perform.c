@@ -100,7 +100,10 @@ static PyObject *scheme_auth_of(const FastSession *self, const Call *call)
 static int submit(Session *session, Call *call, Response *response)
 {
     FastSession *self = (FastSession *)session;
-    Parcel parcel = {.stream = call->stream, .auth = scheme_auth_of(self, call)};
+    Parcel parcel;
+    Parcel_init(&parcel);
+    parcel.stream = call->stream;
+    parcel.auth = scheme_auth_of(self, call);
     Body *body = &parcel.body;
     int ret = -1;
     if (is_scheme_auth(session->state, parcel.auth) &&

@@ -13,11 +13,11 @@
 #define HEADERS_MAX 128
 
 typedef struct Headers {
-    opf_header list[HEADERS_MAX];
     size_t n;
     bool has_content_type; /* among the request's own */
     bool has_accept;
     bool has_accept_encoding;
+    opf_header list[HEADERS_MAX];
 } Headers;
 
 /* Whether a header has the name, in any case. */

@@ -422,7 +422,10 @@ int HttpCall_submit(Session *session, Call *base, Response *response)
 {
     HttpSession *self = (HttpSession *)session;
     HttpCall *call = (HttpCall *)base;
-    Parcel parcel = {.stream = base->stream, .timeouts = &call->timeouts};
+    Parcel parcel;
+    Parcel_init(&parcel);
+    parcel.stream = base->stream;
+    parcel.timeouts = &call->timeouts;
     Derived derived = {0};
     int ret = find_url(self, call, response, &parcel.url);
     if (ret == 0 && parcel.url.parsed.tls != call->tls)

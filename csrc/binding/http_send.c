@@ -29,11 +29,13 @@ static int put_prepared(Parcel *parcel, PyObject *headers)
 static int submit_prepared(Session *session, Call *base, Response *response)
 {
     PreparedCall *call = (PreparedCall *)base;
-    Parcel parcel = {.pieces = call->pieces,
-                     .stream = base->stream,
-                     .timeouts = &call->timeouts,
-                     .proxy = call->proxy,
-                     .auth = call->auth};
+    Parcel parcel;
+    Parcel_init(&parcel);
+    parcel.pieces = call->pieces;
+    parcel.stream = base->stream;
+    parcel.timeouts = &call->timeouts;
+    parcel.proxy = call->proxy;
+    parcel.auth = call->auth;
     int ret = -1;
     if (call->body) {
         parcel.body.owner = Py_NewRef(call->body);

@@ -3,15 +3,17 @@
 #ifndef OPF_BINDING_PERFORM_H
 #define OPF_BINDING_PERFORM_H
 
+#include <stddef.h>
+#include <string.h>
+
 #include "binding/body.h"
 #include "binding/call.h"
 #include "binding/headers.h"
 #include "binding/route.h"
 #include "binding/url.h"
 
-/* A request on its way to the engine: all zero at first. */
+/* A request on its way to the engine. */
 typedef struct Parcel {
-    Headers headers;
     Body body;
     Url url;
     PyObject *method; /* as it is sent: owned, or NULL */
@@ -21,7 +23,14 @@ typedef struct Parcel {
     const opf_timeouts *timeouts; /* NULL: the pool's */
     PyObject *proxy;              /* borrowed; NULL or None: the session's */
     PyObject *auth;               /* SchemeAuth: borrowed; else no credentials for libcurl */
+    Headers headers;              /* whose list stands last, as nobody sets it up */
 } Parcel;
+
+/* Sets up an empty parcel. */
+static inline void Parcel_init(Parcel *parcel)
+{
+    memset(parcel, 0, offsetof(Parcel, headers.list));
+}
 
 /* Lets go of what the parcel owns. */
 void Parcel_fini(Parcel *parcel);

@@ -124,6 +124,24 @@ static opf_lines_state pass_line(struct pass *p)
     return end_line(p, text_end, cr != NULL) ? OPF_LINES_END : OPF_LINES_MORE;
 }
 
+/* Passes over whole lines in CRLF that nothing continues: nearly all there are. They stay part of
+ * the run; what is any different is left to the others. */
+static void pass_usual(struct pass *p)
+{
+    opf_lines *lines = p->lines;
+    for (;;) {
+        const char *at = p->at, *lf = memchr(at, '\n', (size_t)(p->end - at));
+        if (!lf || lf + 1 == p->end || lf - at < 2 || lf[-1] != '\r' || is_blank(lf[1]) ||
+            memchr(at, '\r', (size_t)(lf - 1 - at)))
+            return;
+        if (lines->status_line) {
+            note_text(lines, at, (size_t)(lf - 1 - at));
+            lines->status_line = lines->in_line = false;
+        }
+        p->at = lf + 1;
+    }
+}
+
 opf_lines_state opf_lines_feed(opf_lines *lines, const char *data, size_t len, size_t *used,
                                opf_lines_fn *taker, void *arg)
 {
@@ -135,6 +153,8 @@ opf_lines_state opf_lines_feed(opf_lines *lines, const char *data, size_t len, s
             let_go(&p);
         if (lines->folding)
             skip_blanks(&p);
+        else if (!lines->in_line && !lines->cr && p.at < p.end)
+            pass_usual(&p);
         if (p.at < p.end)
             state = pass_line(&p);
     }
