@@ -369,9 +369,12 @@ def main(url: str, seed: int, runs: int) -> None:
         fuzz.run(rounds=6)
         made = fuzz.requests
         del fuzz
-        for _ in range(3):
+        for _ in range(20):  # finalizers make garbage of their own
             gc.collect()
-        totals = engines.current().totals()
+            gevent.sleep(0)
+            totals = engines.current().totals()
+            if not totals["exchanges"]:
+                break
         print(seed + number, made > 0, totals["exchanges"], totals["waiting"], flush=True)
 
 
