@@ -494,14 +494,6 @@ def client_certificate(t: Subject) -> Any:
     return results
 
 
-@scenario(same_texts=False, sends=False)
-def client_certificate_that_is_missing(t: Subject) -> Any:
-    secure = t.secure(client_authority="authority.pem")
-    response = t.client.get(f"{secure.url}/ok", verify=str(AUTHORITY), name="failed")
-    assert isinstance(response.error, exceptions.ConnectionError)
-    return response.status_code
-
-
 @scenario(sends=False, counts=False)
 def client_certificate_that_is_not_there(t: Subject) -> Any:
     url = t.secure().url
