@@ -86,7 +86,7 @@ static int heap_room(opf_loop *loop)
  * only costs a wake-up, and deadlines that keep moving back cost no system call. */
 static void arm(opf_loop *loop)
 {
-    if (!loop->n_timers || loop->heap[0]->at >= loop->armed)
+    if (loop->forked || !loop->n_timers || loop->heap[0]->at >= loop->armed)
         return;
     uint64_t at = loop->heap[0]->at ? loop->heap[0]->at : 1; /* 0 would disarm */
     struct itimerspec spec = {
@@ -181,6 +181,8 @@ static void on_wake(opf_watch *watch, uint32_t events)
 void opf_loop_wake(opf_loop *loop)
 {
     uint64_t one = 1;
+    if (loop->forked)
+        return;
     while (write(loop->wake_watch.fd, &one, sizeof(one)) < 0 && errno == EINTR)
         ;
 }

@@ -45,8 +45,8 @@ opf_loop *opf_loop_new(void);
  * or are never touched again. NULL does nothing. */
 void opf_loop_free(opf_loop *loop);
 
-/* To be called in a forked child: the epoll set is shared with the parent process, so from now on
- * it is left alone. */
+/* To be called in a forked child: the loop's descriptors are shared with the parent process, so
+ * from now on they are left alone. */
 void opf_loop_forked(opf_loop *loop);
 
 /* The descriptor that is readable when opf_loop_poll has something to do. The loop owns it. */

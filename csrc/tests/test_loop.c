@@ -439,7 +439,11 @@ TEST(a_forked_child_leaves_the_parents_watches_alone)
         opf_loop_forked(loop);
         counter_init(&another, loop);
         int ret = opf_loop_watch(loop, &another.watch, fds[1], EPOLLOUT);
+        opf_timer timer;
+        opf_timer_init(&timer, NULL);
         opf_loop_unwatch(loop, &counter.watch);
+        opf_loop_wake(loop);
+        opf_loop_timer_set(loop, &timer, 1);
         opf_loop_free(loop);
         _exit(ret == OPF_EFORKED && counter.watch.fd == -1 ? 0 : 1);
     }
