@@ -23,6 +23,7 @@
 #define SPARE_MAX 4         /* transfers kept to be used again, in a pool */
 #define FOREVER_MS INT_MAX  /* libcurl's own time-outs: ours strike before */
 #define DNS_KEEP_S 3600     /* libcurl forgets the addresses that it was given */
+#define SENDS_MAX 16        /* of one request: NTLM takes three to a server, and to a proxy */
 #define IDLE_MAX_S 31536000 /* as on the fast path, a connection idles for as long as it stands */
 
 static opf_engine *engine_of(const opf_curl_multi *m)
@@ -53,6 +54,8 @@ static bool is_ready(void)
 
 /* Deadlines */
 
+#define DOOMED 1 /* the deadline of what has failed, which nothing moves any more */
+
 /* The timer is set for as long as the transfer lives, so that this can't fail. */
 static void fire_by(opf_transfer *t, uint64_t at)
 {
@@ -62,6 +65,8 @@ static void fire_by(opf_transfer *t, uint64_t at)
 
 static void set_deadline(opf_transfer *t, uint64_t timeout)
 {
+    if (t->deadline == DOOMED)
+        return;
     t->deadline = timeout ? opf_clock_mono() + timeout : 0;
     if (timeout)
         fire_by(t, t->deadline);
@@ -71,7 +76,7 @@ static void set_deadline(opf_transfer *t, uint64_t timeout)
 static void fail_later(opf_transfer *t, opf_failure failure, int err, const char *detail)
 {
     opf_curl_note(t, failure, err, detail);
-    t->deadline = 1;
+    t->deadline = DOOMED;
     fire_by(t, 0);
 }
 
@@ -117,12 +122,19 @@ static uint64_t received(int fd)
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_bytes_received : 0;
 }
 
-/* libcurl tells of a connection no more than its ports before it sends. */
-static opf_curl_sock *sock_by_port(opf_curl_multi *m, int own_port)
+/* libcurl tells of a connection no more than its ports before it sends. Connections to several
+ * servers, or from several addresses, may have the same: one that another transfer uses is not it.
+ */
+static opf_curl_sock *sock_by_port(const opf_transfer *t, int own_port)
 {
-    for (opf_node *n = m->sockets.next; n != &m->sockets; n = n->next) {
+    const opf_list *sockets = &t->multi->sockets;
+    if (own_port <= 0)
+        return NULL;
+    if (t->opened && t->socket && t->socket->own_port == own_port)
+        return t->socket;
+    for (opf_node *n = sockets->next; n != sockets; n = n->next) {
         opf_curl_sock *s = OPF_CONTAINER(n, opf_curl_sock, link);
-        if (own_port > 0 && s->own_port == own_port)
+        if (s->own_port == own_port && (!s->user || s->user == t))
             return s;
     }
     return NULL;
@@ -240,22 +252,30 @@ static int close_socket(void *arg, curl_socket_t fd)
     opf_curl_sock *s = sock_find(m, fd);
     if (s && s->user && s->user->socket == s && received(fd) > s->user->received + 1)
         s->user->began = true; /* the end itself may count as one */
+    bool ours = s ? !s->given_up : !m->detached;
     if (s)
         sock_free(s);
-    return m->detached ? 0 : close(fd);
+    return ours ? close(fd) : 0;
 }
 
-/* In a forked child: closes the child's copies, so that nothing more is said on them. */
+/* In a forked child: closes the child's copies, so that nothing more is said on them. Their numbers
+ * stay taken by a socket that leads nowhere: libcurl may still speak to them, and until then the
+ * child may open what must not hear that. */
 static void detach(opf_curl_multi *m)
 {
     if (!engine_of(m)->forked || m->detached)
         return;
     m->detached = true;
+    int nowhere = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     for (opf_node *n = m->sockets.next; n != &m->sockets; n = n->next) {
         opf_curl_sock *s = OPF_CONTAINER(n, opf_curl_sock, link);
         opf_loop_unwatch(engine_of(m)->loop, &s->watch);
-        close(s->fd);
+        s->given_up = nowhere < 0 || dup3(nowhere, s->fd, O_CLOEXEC) < 0;
+        if (s->given_up)
+            close(s->fd);
     }
+    if (nowhere >= 0)
+        close(nowhere);
 }
 
 /* Notes on which socket the request goes out, and what that has carried before. */
@@ -452,9 +472,13 @@ static int begin_request(void *arg, char *ip, char *own_ip, int port, int own_po
     opf_transfer *t = arg;
     opf_result *result = &t->exchange->result;
     (void)ip, (void)own_ip, (void)port;
-    opf_curl_sock *s = sock_by_port(t->multi, own_port);
+    opf_curl_sock *s = sock_by_port(t, own_port);
     if (is_lost(t))
         return CURL_PREREQFUNC_ABORT;
+    if (t->sends == SENDS_MAX) { /* libcurl would go on for as long as it is asked */
+        opf_curl_note(t, OPF_FAIL_PROTOCOL, 0, "it does not stop to ask for authentication");
+        return CURL_PREREQFUNC_ABORT;
+    }
     if (s && is_spoilt(s)) {
         t->is_stale = true;
         return CURL_PREREQFUNC_ABORT;
@@ -801,9 +825,12 @@ static bool has_room(const opf_curl_multi *m, const opf_transfer *t)
     return n < m->pool->options.concurrency;
 }
 
-/* Starts those who wait and may, and frees what has retired. The last thing to do in an event. */
+/* Starts those who wait and may, and frees what has retired. The last thing to do in an event; a
+ * forked child starts nothing. */
 static void go_on(opf_curl_multi *m)
 {
+    if (engine_of(m)->forked)
+        return;
     for (opf_node *node = m->waiting.next, *next; node != &m->waiting; node = next) {
         opf_transfer *t = OPF_CONTAINER(node, opf_transfer, link);
         next = node->next;
@@ -1114,8 +1141,7 @@ void opf_curl_abandon(opf_transfer *t)
 {
     opf_curl_multi *m = t->multi;
     release(t, false);
-    if (!engine_of(m)->forked)
-        go_on(m);
+    go_on(m);
 }
 
 void opf_curl_close_idle(opf_pool *pool)

@@ -31,6 +31,7 @@ typedef struct opf_curl_sock {
     int fd;
     int own_port;        /* 0: it has none */
     bool is_tls;         /* it carries no plain HTTP */
+    bool given_up;       /* closed in a forked child: its number is somebody else's */
     uint32_t carried;    /* requests before the one under way */
     uint64_t idle_since; /* monotonic ns */
 } opf_curl_sock;

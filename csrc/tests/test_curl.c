@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -340,6 +341,40 @@ TEST(a_connection_is_kept)
     CHECK_EQ_INT(get(&c, &one), OPF_FAIL_NONE);
     CHECK_EQ_INT(peer_count(c.server), 2);
     opf_exchange_free(one.exchange);
+    client_fini(&c);
+}
+
+/* Each connection has the same port on our side, as if from addresses of their own. */
+static bool same_ports;
+
+__attribute__((visibility("default"))) int getsockname(int fd, struct sockaddr *addr,
+                                                       socklen_t *len)
+{
+    long ret = syscall(SYS_getsockname, fd, addr, len);
+    if (ret == 0 && same_ports && addr->sa_family == AF_INET)
+        ((struct sockaddr_in *)(void *)addr)->sin_port = htons(7);
+    return (int)ret;
+}
+
+TEST(connections_of_the_same_port)
+{
+    client c;
+    call one = {0}, two = {0};
+    CHECK(client_init(&c, serve_well, NULL, NULL));
+    same_ports = true;
+    CHECK_EQ_INT(get(&c, &one), OPF_FAIL_NONE);
+    CHECK_EQ_INT(submit(&c, &one, &(ask){0}), 0);
+    CHECK_EQ_INT(submit(&c, &two, &(ask){0}), 0);
+    CHECK(call_drive(c.engine, &one.done, 1));
+    CHECK(call_drive(c.engine, &two.done, 1));
+    same_ports = false;
+    CHECK_EQ_INT(result_of(&one)->failure, OPF_FAIL_NONE);
+    CHECK_EQ_INT(result_of(&one)->carried, 1);
+    CHECK_EQ_INT(result_of(&two)->failure, OPF_FAIL_NONE);
+    CHECK_EQ_INT(result_of(&two)->carried, 0);
+    CHECK_EQ_INT(peer_count(c.server), 2);
+    opf_exchange_free(one.exchange);
+    opf_exchange_free(two.exchange);
     client_fini(&c);
 }
 
@@ -935,6 +970,37 @@ TEST(connections_in_use_outlive_close_idle)
     client_fini(&c);
 }
 
+/* libcurl knows the sockets by their numbers: nobody else gets them before it has let go. */
+TEST(a_forked_child_keeps_the_numbers)
+{
+    client c;
+    call one = {0}, two = {0};
+    int status;
+    CHECK(client_init(&c, serve_well, NULL, NULL));
+    CHECK_EQ_INT(get(&c, &one), OPF_FAIL_NONE);
+    CHECK_EQ_INT(submit(&c, &two, &(ask){0}), 0);
+    pid_t child = fork();
+    if (!child) {
+        int fds = drive_count_fds();
+        opf_engine_forked(c.engine);
+        opf_exchange_free(two.exchange);
+        int kept = drive_count_fds();
+        opf_pool_close_idle(c.pool);
+        opf_pool_free(c.pool);
+        bool closed = drive_count_fds() < fds;
+        opf_exchange_free(one.exchange);
+        opf_engine_free(c.engine);
+        _exit(kept == fds && closed ? 0 : 1);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK_EQ_INT(status, 0);
+    CHECK(call_drive(c.engine, &two.done, 1));
+    CHECK_EQ_INT(result_of(&two)->failure, OPF_FAIL_NONE);
+    opf_exchange_free(one.exchange);
+    opf_exchange_free(two.exchange);
+    client_fini(&c);
+}
+
 TEST(a_forked_child_says_nothing)
 {
     client c;
@@ -1284,6 +1350,29 @@ TEST(digest)
     CHECK_EQ_INT(fetch(&c, &one, &a), OPF_FAIL_NONE);
     CHECK_EQ_INT(result_of(&one)->status, 401);
     CHECK_BYTES(result_of(&one)->body, result_of(&one)->body_len, "no");
+    opf_exchange_free(one.exchange);
+    client_fini(&c);
+}
+
+/* Never content, and never saying that the password is wrong. */
+static void serve_stale(int fd, int number, void *arg)
+{
+    char request[4096];
+    (void)number, (void)arg;
+    while (peer_read_request(fd, request, sizeof(request)) &&
+           peer_send(fd, "HTTP/1.1 401 Who\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\", "
+                         "stale=true, qop=\"auth\"\r\nContent-Length: 2\r\n\r\nno"))
+        ;
+}
+
+TEST(authentication_without_an_end)
+{
+    opf_curl_options jane = {.auth = OPF_AUTH_DIGEST, .user = "jane", .password = "pw"};
+    client c;
+    call one = {0};
+    CHECK(client_init(&c, serve_stale, NULL, NULL));
+    CHECK_EQ_INT(fetch(&c, &one, &(ask){.curl = &jane}), OPF_FAIL_PROTOCOL);
+    CHECK_STR(result_of(&one)->detail, "it does not stop to ask for authentication");
     opf_exchange_free(one.exchange);
     client_fini(&c);
 }
