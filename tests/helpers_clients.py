@@ -48,10 +48,14 @@ def grouped(fields: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 
 class EngineClient:
-    """opscore_fast's own engine."""
+    """opscore_fast's own engine, by its fast path."""
+
+    transport = "opscore_fast"
 
     def __init__(self) -> None:
-        self.session = FastHttpSession(None, EventHook(), None, network_timeout=PATIENCE)
+        self.session = FastHttpSession(
+            None, EventHook(), None, network_timeout=PATIENCE, transport=self.transport
+        )
 
     def request(self, method: str, url: str) -> Outcome:
         response = self.session.request(method, url, allow_redirects=False)
@@ -65,8 +69,14 @@ class EngineClient:
         self.session.client.clientpool.close()
 
 
+class EngineByCurlClient(EngineClient):
+    """The same engine by its libcurl path."""
+
+    transport = "libcurl"
+
+
 class CurlClient:
-    """libcurl, with the settings that are nearest to Locust's."""
+    """libcurl itself, with the settings that are nearest to Locust's."""
 
     def __init__(self) -> None:
         self.curl = pycurl.Curl()

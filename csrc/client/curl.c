@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/tcp.h>
 #include <pthread.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -519,6 +520,18 @@ static size_t fail_write(opf_transfer *t)
     return 0;
 }
 
+/* Whether a line of a head goes on with a Transfer-Encoding that began before. Older versions of
+ * libcurl would not see it and take the chunks for the body. */
+static bool is_folded_coding(opf_transfer *t, const char *line, size_t len)
+{
+    static const char name[] = "transfer-encoding:";
+    const size_t name_len = sizeof(name) - 1;
+    if (len && (line[0] == ' ' || line[0] == '\t'))
+        return t->in_coding;
+    t->in_coding = len >= name_len && strncasecmp(line, name, name_len) == 0;
+    return false;
+}
+
 /* Called with each line of a head, and of the trailers. */
 static size_t on_header(char *line, size_t one, size_t len, void *arg)
 {
@@ -534,6 +547,10 @@ static size_t on_header(char *line, size_t one, size_t len, void *arg)
     if (t->h1.headers_done) {
         state = opf_h1_trailer(&t->h1, line, len);
         return state == OPF_H1_FAILED ? fail_write(t) : len;
+    }
+    if (is_folded_coding(t, line, len)) {
+        opf_curl_note(t, OPF_FAIL_PROTOCOL, 0, "Transfer-Encoding in several lines");
+        return 0;
     }
     state = opf_h1_feed(&t->h1, (const uint8_t *)line, len, &used);
     if (state == OPF_H1_FAILED)
@@ -636,11 +653,22 @@ static void release(opf_transfer *t, bool keep)
     m->n_spare++;
 }
 
-/* Counts the request on its connection, if that is kept. */
+/* Whether more has come than belongs to the response. Nobody counts the framing of chunks. */
+static bool has_leftover(const opf_transfer *t)
+{
+    const opf_h1 *h1 = &t->h1;
+    return !t->socket->is_tls && !h1->chunked &&
+           received(t->socket->fd) > t->received + h1->head_bytes + h1->body_bytes;
+}
+
+/* Counts the request on its connection, if that is kept. What the response says of that goes for
+ * libcurl too: it finds the connection ended. */
 static void note_socket(opf_transfer *t)
 {
     if (!t->socket)
         return;
+    if (t->h1.headers_done && (!t->h1.keep_alive || has_leftover(t)))
+        shutdown(t->socket->fd, SHUT_RDWR);
     t->socket->carried += t->sends;
     t->socket->idle_since = t->exchange->result.seen_ns;
 }

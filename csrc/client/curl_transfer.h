@@ -91,12 +91,13 @@ struct opf_transfer {
     bool is_stale; /* libcurl was stopped, as the connection that it had kept was of no use */
     bool is_tls, is_address; /* the server */
     bool has_proxy, proxy_is_tls, has_auth;
-    bool posts;    /* libcurl takes it for a POST, whatever its method is called */
-    bool began;    /* bytes came after the request was sent */
-    bool answered; /* by headers, since it was sent last */
-    bool paused;   /* nothing is received, as nobody takes it */
-    bool starved;  /* nothing is sent, as the next piece of the body is not there */
-    bool whole;    /* ended by us: libcurl would wait for a body that doesn't come */
+    bool posts;     /* libcurl takes it for a POST, whatever its method is called */
+    bool began;     /* bytes came after the request was sent */
+    bool answered;  /* by headers, since it was sent last */
+    bool paused;    /* nothing is received, as nobody takes it */
+    bool starved;   /* nothing is sent, as the next piece of the body is not there */
+    bool whole;     /* ended by us: libcurl would wait for a body that doesn't come */
+    bool in_coding; /* the last line of the head was a Transfer-Encoding */
     bool in_multi;
     char error[CURL_ERROR_SIZE]; /* may have secrets in it: only an error code is read from it */
 };

@@ -355,6 +355,7 @@ static int find_framing(opf_h1 *h1)
         return fail(h1, OPF_FAIL_PROTOCOL, "Transfer-Encoding that was not offered");
     if (chunked && h1->has_length)
         return fail(h1, OPF_FAIL_PROTOCOL, "Content-Length beside Transfer-Encoding: chunked");
+    h1->chunked = chunked;
     h1->part = h1->has_length ? OPF_H1_LENGTH : chunked ? OPF_H1_CHUNKS : OPF_H1_UNTIL_CLOSE;
     return 0;
 }

@@ -57,7 +57,8 @@ typedef struct opf_h1 {
     bool headers_done; /* those of the final response */
     bool in_value;     /* the last field has its value, or part of it */
     bool has_length;
-    bool closes; /* an interim response has said so */
+    bool chunked; /* the body, by what the head says */
+    bool closes;  /* an interim response has said so */
     bool keep_alive;
 } opf_h1;
 
