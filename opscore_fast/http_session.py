@@ -10,7 +10,6 @@ from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Unpack
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -90,18 +89,25 @@ def _with_tls(given: options.Options, verify: Any, cert: Any) -> options.Options
         changed["ca_bundle"] = None
     elif verify is not True or given.get("ca_bundle") is None:
         trusted = extract_zipped_paths(DEFAULT_CA_BUNDLE_PATH) if verify is True else verify
-        if not Path(trusted).exists():
+        if not os.path.exists(trusted):  # noqa: PTH110, which raises for long ones
             raise OSError(
-                f"Could not find a suitable TLS CA certificate bundle, invalid path: {trusted}"
+                "Could not find a suitable TLS CA certificate bundle,"
+                f" invalid path: {_shown_path(trusted)}"
             )
         changed["ca_bundle"] = trusted
     if cert:
         pair: Any = (cert, None) if isinstance(cert, str | os.PathLike) else cert
         for what, path in zip(("certificate", "key"), pair, strict=False):
-            if path and not Path(path).exists():
-                raise OSError(f"Could not find the TLS {what} file, invalid path: {path}")
+            if path and not os.path.exists(path):  # noqa: PTH110
+                raise OSError(
+                    f"Could not find the TLS {what} file, invalid path: {_shown_path(path)}"
+                )
         changed["client_cert"] = pair if pair[1] else pair[0]
     return changed
+
+
+def _shown_path(path: Any) -> Any:
+    return "(what is in a PEM file)" if options.is_pem(path) else path
 
 
 # For each PoolManager the pools that stand for it.

@@ -11,9 +11,8 @@ import ipaddress
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from geventhttpclient.connectionpool import SSLConnectionPool, init_ssl_context
@@ -153,10 +152,10 @@ def _trust(options: Options) -> dict[str, bytes | None]:
     ca_bundle = options.get("ca_bundle")
     if ca_bundle is None:
         return {}
-    path = Path(_path("ca_bundle", ca_bundle))
-    if path.is_dir():
+    path = _path("ca_bundle", ca_bundle)
+    if os.path.isdir(path):  # noqa: PTH112, which raises for long ones
         return {"ca_dir": os.fsencode(path)}
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113
         return {"ca_file": os.fsencode(path)}
     raise ValueError(f"ca_bundle is neither a file nor a directory: {path}")
 
@@ -178,7 +177,10 @@ def _client_cert(options: Options) -> dict[str, bytes]:
         # Its text must not get into the exception's.
         if not isinstance(password, (str, bytes)) or not password:
             raise ValueError("client_cert: the password is a str that isn't empty")
-        arguments["key_password"] = password.encode() if isinstance(password, str) else password
+        try:
+            arguments["key_password"] = password.encode() if isinstance(password, str) else password
+        except UnicodeEncodeError:
+            raise ValueError("client_cert: the password can't be written in UTF-8") from None
         if b"\0" in arguments["key_password"]:
             raise ValueError("client_cert: the password has a NUL in it")
     return arguments
@@ -205,9 +207,9 @@ def _version(options: Options, name: str) -> int:
     version = options.get(name)
     if version is None:
         return 0
-    if version not in _VERSIONS:
+    if not isinstance(version, str) or version not in _VERSIONS:
         raise ValueError(f"{name} is one of {', '.join(_VERSIONS)}, not {version!r}")
-    return _VERSIONS[str(version)]
+    return _VERSIONS[version]
 
 
 # An SSLContext of the user's
@@ -291,10 +293,10 @@ def _refused(reason: str) -> LocustError:
 
 
 def _source_addresses(options: Options) -> list[bytes]:
-    given = options.get("source_addresses") or ()
+    given = options.get("source_addresses")
     if isinstance(given, (str, bytes)):
         raise TypeError("source_addresses is a list of addresses")
-    return [_address("source_addresses", address) for address in given]
+    return [] if given is None else _addresses("source_addresses", given)
 
 
 def _unix_socket(options: Options) -> bytes | None:
@@ -320,7 +322,7 @@ def _resolve(options: Options) -> list[tuple[bytes, int, bytes]]:
         host, port = _host_and_port(key)
         if isinstance(addresses, (str, bytes)):
             addresses = [addresses]
-        found = [_address(f"resolve[{key!r}]", address) for address in addresses]
+        found = _addresses(f"resolve[{key!r}]", addresses)
         if not found:
             raise ValueError(f"resolve[{key!r}] has no address")
         entries += [(host, port, address) for address in found]
@@ -337,7 +339,10 @@ def _host_and_port(key: Any) -> tuple[bytes, int]:
     try:
         host = match[1].strip("[]").encode("ascii")
     except UnicodeEncodeError:
-        host = match[1].encode("idna")
+        try:
+            host = match[1].encode("idna")
+        except UnicodeError:
+            raise ValueError(f"resolve: {key!r} is no name of a host") from None
     return host, port
 
 
@@ -355,6 +360,14 @@ def _keepalive(options: Options) -> int:
 # Values
 
 
+def _addresses(name: str, given: Any) -> list[bytes]:
+    """Return the addresses of a list, and not of what can be gone through but once: the attribute
+    is that of all users."""
+    if not isinstance(given, Iterable) or isinstance(given, Iterator):
+        raise TypeError(f"{name} is a list of addresses, not {type(given).__name__}")
+    return [_address(name, address) for address in given]
+
+
 def _address(name: str, given: Any) -> bytes:
     try:
         ipaddress.ip_address(str(given))
@@ -366,15 +379,23 @@ def _address(name: str, given: Any) -> bytes:
 def _path(name: str, given: Any) -> str:
     if not isinstance(given, (str, os.PathLike)):
         raise TypeError(f"{name} is a path, not {type(given).__name__}")
-    path = os.fspath(given)
+    path = os.fsdecode(given)
     if "\0" in path:
         raise ValueError(f"{name} has a NUL in it")
+    if is_pem(path):
+        raise ValueError(f"{name} is the path of a PEM file, not what is in the file")
     return path
+
+
+def is_pem(given: Any) -> bool:
+    """True for what was read from a PEM file and is given in the place of its path. It may be a
+    private key, which must not get into a text."""
+    return "-----BEGIN " in (given if isinstance(given, str) else repr(given))
 
 
 def _file(name: str, given: Any) -> bytes:
     path = _path(name, given)
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # noqa: PTH113, which raises for long ones
         raise ValueError(f"{name}: there is no file {path}")
     return os.fsencode(path)
 

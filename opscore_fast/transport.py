@@ -48,6 +48,11 @@ def proxy_of(url: str, auth: str = "basic") -> Proxy:
         host = None
     if not host:
         raise ValueError(f"proxy is not a URL: {_shown(whole)!r}")
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError(
+            "proxy has a character in its user or password that must be percent-encoded:"
+            f" {_shown(whole)!r}"
+        )
     if parts.scheme not in PROXY_SCHEMES:
         raise ValueError(
             f"proxy has a scheme that is none of {', '.join(PROXY_SCHEMES)}: {_shown(whole)!r}"

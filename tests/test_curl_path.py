@@ -393,6 +393,8 @@ def test_407_of_a_forward_proxy_is_a_response(
         (f"ftp://{QUOTED}@x:1", "proxy has a scheme that is none of"),
         ("http://jane:s3cret@:1", "proxy is not a URL"),
         ("http://jane:p/s3cret@x:1", "proxy is not a URL"),
+        ("http://jane:1/s3cret@x:1", "proxy has a character in its user or password that must be"),
+        ("http://jane:1#s3cret@x:1", "proxy has a character in its user or password that must be"),
     ],
 )
 def test_proxies_that_are_none(client: MakeClient, url: str, text: str) -> None:

@@ -53,7 +53,7 @@ def connections_to(port: int) -> Iterator[socket.socket]:
                 os.close(fd)
                 continue
             with found:
-                if found.getpeername()[1] == port:
+                if found.family != socket.AF_UNIX and found.getpeername()[1] == port:
                     yield found
 
 
@@ -274,6 +274,8 @@ def test_tcp_options(listen: Listen, connect: Connect) -> None:
         ({"source_addresses": ["127.0.0.1/8"]}, "source_addresses: '127.0.0.1/8' is no IPv4"),
         ({"source_addresses": [5]}, "source_addresses: 5 is no IPv4"),
         ({"source_addresses": ["fe80::1%none"]}, "source address fe80::1%none can't be used"),
+        ({"source_addresses": 5}, "source_addresses is a list of addresses, not int"),
+        ({"source_addresses": iter(["127.0.0.1"])}, "source_addresses is a list of addresses, not"),
         ({"unix_socket": ""}, "unix_socket is empty"),
         ({"unix_socket": "@"}, "unix_socket is empty"),
         ({"unix_socket": 5}, "unix_socket is a path, not int"),
@@ -282,6 +284,9 @@ def test_tcp_options(listen: Listen, connect: Connect) -> None:
         ({"resolve": ["a:127.0.0.1"]}, "resolve is a dict"),
         ({"resolve": {"a": "b.example"}}, r"resolve\['a'\]: 'b.example' is no IPv4"),
         ({"resolve": {"a": []}}, r"resolve\['a'\] has no address"),
+        ({"resolve": {"a": None}}, r"resolve\['a'\] is a list of addresses, not NoneType"),
+        ({"resolve": {"a": iter(["127.0.0.1"])}}, r"resolve\['a'\] is a list of addresses, not"),
+        ({"resolve": {"ü" * 99: "127.0.0.1"}}, "resolve: 'ü*' is no name of a host"),
         ({"resolve": {"a:0": "127.0.0.1"}}, "resolve: 'a:0' has no valid port"),
         ({"resolve": {"a:65536": "127.0.0.1"}}, "resolve: 'a:65536' has no valid port"),
         ({"resolve": {"a:http": "127.0.0.1"}}, "resolve: 'a:http' is neither host nor host:port"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
 from collections.abc import Callable
@@ -114,6 +115,10 @@ BAD_CERTIFICATES = [
     (5, "client_cert is a path, not int"),
     ((LOCKED, LOCKED, 5), "client_cert: the password"),
     ((LOCKED, LOCKED, "secret\0"), "client_cert: the password"),
+    ((LOCKED, LOCKED, "secret\udcff"), "client_cert: the password can't be written in UTF-8"),
+    ("-----BEGIN PRIVATE KEY-----\nsecret\n", "client_cert is the path of a PEM file, not what"),
+    ("-----BEGIN PRIVATE KEY-----\nsecret\n" * 99, "client_cert is the path of a PEM file, not"),
+    ("/" + "x" * 300, "client_cert: there is no file /xxx"),
     ((CLIENT, AUTHORITY), r"client key .*authority\.pem can't be loaded: no private key in it"),
     (CERTIFICATES / "client-rsa.key", r"client certificate .*client-rsa\.key can't be loaded"),
     ((CLIENT, CERTIFICATES / "localhost.pem"), r"client key .*localhost\.pem does not belong to"),
@@ -133,6 +138,36 @@ def test_client_certificate_that_is_none(
         connect(app, client_cert=given).get("/ok")
     assert "secret" not in str(raised.value)
     assert app.counts()["connections"] == 0
+
+
+@pytest.mark.parametrize("length", [1, 99])
+def test_a_key_in_the_place_of_its_path(
+    listen: Listen, environment: Environment, length: int
+) -> None:
+    """Of requests' cert and verify: in no text."""
+    from opscore_fast import HttpUser
+
+    app = listen(certificate="localhost.pem")
+    client = type("TestedUser", (HttpUser,), {"host": app.url})(environment).client
+    key = "-----BEGIN PRIVATE KEY-----\nsecret\n" * length
+    settings: list[dict[str, Any]] = [
+        {"verify": False, "cert": key},
+        {"verify": False, "cert": (str(CLIENT), key)},
+        {"verify": key},
+        {"verify": key.encode()},
+    ]
+    for given in settings:
+        with pytest.raises(OSError, match=r"invalid path: \(what is in a PEM file\)") as raised:
+            client.get("/ok", **given)
+        assert "secret" not in str(raised.value)
+
+
+def test_a_path_that_is_no_utf8(connect: Connect, listen: Listen, tmp_path: Path) -> None:
+    app = listen(certificate="localhost.pem")
+    path = tmp_path / os.fsdecode(b"\xff.pem")
+    path.write_text("nothing")
+    with pytest.raises(ValueError, match=r"client certificate .*\.pem can't be loaded"):
+        connect(app, client_cert=path).get("/ok")
 
 
 def test_nobody_is_asked_for_a_password(listen: Listen, connect: Connect) -> None:
@@ -205,6 +240,7 @@ def test_ciphers(listen: Listen, connect: Connect, ciphers: str, highest: str, c
     [
         ({"tls_min_version": "1.4"}, "tls_min_version is one of 1.0, 1.1, 1.2, 1.3, not '1.4'"),
         ({"tls_max_version": 1.2}, "tls_max_version is one of"),
+        ({"tls_max_version": ["1.2"]}, "tls_max_version is one of"),
         ({"tls_min_version": "1.3", "tls_max_version": "1.2"}, "tls_max_version is below"),
         ({"tls_ciphers": ""}, "tls_ciphers names no cipher"),
         ({"tls_ciphers": "NONSENSE"}, "TLS cipher list NONSENSE can't be used: no cipher match"),
@@ -214,6 +250,7 @@ def test_ciphers(listen: Listen, connect: Connect, ciphers: str, highest: str, c
         ({"tls_server_name": "a b"}, "tls_server_name is no name"),
         ({"tls_server_name": "a\0b"}, "tls_server_name has a character"),
         ({"ca_bundle": "/nowhere"}, "ca_bundle is neither a file nor a directory: /nowhere"),
+        ({"ca_bundle": "x" * 300}, "ca_bundle is neither a file nor a directory: xxx"),
     ],
 )
 def test_values_that_cannot_be(

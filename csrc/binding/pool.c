@@ -76,7 +76,7 @@ int Pool_ready(Pool *self)
     if (self->pool)
         return 0;
     if (error == OPF_EINVAL)
-        PyErr_SetString(PyExc_ValueError, text);
+        PyErr_Format(PyExc_ValueError, "%s", text); /* a path's bytes may be no UTF-8 */
     else
         PyErr_NoMemory();
     return -1;
