@@ -130,18 +130,19 @@ void opf_loop_timer_clear(opf_loop *loop, opf_timer *timer)
     sift_up(loop, loop->heap[i]->slot - 1);
 }
 
-/* How long one poll may go on: what is left over comes first in the next, and whoever drives the
- * loop gets its turn between them (TLS handshakes are the work that needs this). */
+/* How long one poll may go on with events, and again with timers: what is left over comes first in
+ * the next, and whoever drives the loop gets its turn between them (TLS handshakes are the work
+ * that needs this). */
 #define POLL_NS_MAX (10 * OPF_NS_PER_MS)
 #define CLOCK_EVERY 4 /* callbacks: a reading costs less than 1 % of any */
 
-/* Fires what is due, but for the first few not beyond a time. */
-static int fire_due(opf_loop *loop, uint64_t until)
+/* Fires what is due. */
+static int fire_due(opf_loop *loop)
 {
     int fired = 0;
     if (!loop->n_timers)
         return 0;
-    uint64_t now = opf_clock_mono();
+    uint64_t now = opf_clock_mono(), until = now + POLL_NS_MAX;
     /* as many as were set when this began: a timer that sets itself to now must not keep us here */
     for (uint32_t left = loop->n_timers; left && loop->n_timers && loop->heap[0]->at <= now;
          left--) {
@@ -301,7 +302,8 @@ int opf_loop_dispatch(opf_loop *loop)
         watch->ready(watch, event->events);
         done++;
     }
-    done += fire_due(loop, until);
+    if (loop->batch_at == loop->batch_n) /* no deadline strikes before what came in time is seen */
+        done += fire_due(loop);
     arm(loop);
     return done;
 }

@@ -283,6 +283,38 @@ TEST(a_poll_is_bounded_and_fair)
     opf_loop_free(loop);
 }
 
+/* They may be deadlines for just what is ready. */
+TEST(timers_wait_for_what_is_ready)
+{
+    enum { N = 40 };
+    struct counter counters[N];
+    struct alarm alarm;
+    int fds[2], ready = 0;
+    opf_loop *loop = opf_loop_new();
+    CHECK(loop != NULL);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0 && write(fds[1], "x", 1) == 1);
+    for (int i = 0; i < N; i++) {
+        counter_init(&counters[i], loop);
+        counters[i].leave = counters[i].slow = true;
+        CHECK_EQ_INT(opf_loop_watch(loop, &counters[i].watch, dup(fds[0]), EPOLLIN), 0);
+    }
+    alarm_init(&alarm, loop);
+    CHECK_EQ_INT(opf_loop_timer_set(loop, &alarm.timer, 1), 0);
+    for (int polls = 0; !alarm.fired && polls < N; polls++)
+        opf_loop_poll(loop, 0);
+    CHECK_EQ_INT(alarm.fired, 1);
+    for (int i = 0; i < N; i++) {
+        ready += counters[i].calls > 0;
+        int fd = counters[i].watch.fd;
+        opf_loop_unwatch(loop, &counters[i].watch);
+        close(fd);
+    }
+    CHECK_EQ_INT(ready, N);
+    close(fds[0]);
+    close(fds[1]);
+    opf_loop_free(loop);
+}
+
 TEST(a_poll_of_slow_timers_is_bounded)
 {
     enum { N = 40 };
