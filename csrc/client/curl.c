@@ -124,21 +124,26 @@ static uint64_t received(int fd)
 }
 
 /* libcurl tells of a connection no more than its ports before it sends. Connections to several
- * servers, or from several addresses, may have the same: one that another transfer uses is not it.
- */
+ * addresses, or from several, may have the same: one that another transfer uses is not it, unless
+ * that is through with it and only we don't know yet. */
 static opf_curl_sock *sock_by_port(const opf_transfer *t, int own_port)
 {
     const opf_list *sockets = &t->multi->sockets;
+    opf_curl_sock *left = NULL;
     if (own_port <= 0)
         return NULL;
     if (t->opened && t->socket && t->socket->own_port == own_port)
         return t->socket;
     for (opf_node *n = sockets->next; n != sockets; n = n->next) {
         opf_curl_sock *s = OPF_CONTAINER(n, opf_curl_sock, link);
-        if (s->own_port == own_port && (!s->user || s->user == t))
+        if (s->own_port != own_port || s->peer_port != t->peer.port)
+            continue;
+        if (!s->user || s->user == t)
             return s;
+        if (s->user->h1.headers_done)
+            left = s;
     }
-    return NULL;
+    return left;
 }
 
 /* A request that was lost on a kept connection, which libcurl would send again: whether to is the
@@ -166,6 +171,7 @@ static curl_socket_t add_socket(opf_transfer *t, int fd)
     s->fd = fd;
     s->multi = m;
     s->own_port = port_of(fd);
+    s->peer_port = t->peer.port;
     opf_watch_init(&s->watch, on_socket);
     opf_list_push_back(&m->sockets, &s->link);
     t->socket = s;
@@ -283,14 +289,17 @@ static void detach(opf_curl_multi *m)
 static void use_socket(opf_transfer *t, opf_curl_sock *s)
 {
     opf_result *result = &t->exchange->result;
+    bool at_once = s->user && s->user != t && s->user->socket == s;
+    /* of one that is through, and only we don't know yet */
+    uint32_t carried = s->carried + (at_once ? s->user->sends : 0);
     t->socket = s;
     s->user = t;
     s->is_tls = t->is_tls || t->proxy_is_tls;
     t->received = received(s->fd);
-    if (t->sends > 1 || !s->carried)
+    if (t->sends > 1 || !carried)
         return;
-    result->carried = s->carried;
-    if (result->sent_ns > s->idle_since)
+    result->carried = carried;
+    if (!at_once && result->sent_ns > s->idle_since)
         result->idle_ns = result->sent_ns - s->idle_since;
 }
 
@@ -306,13 +315,13 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void 
         opf_loop_unwatch(engine_of(m)->loop, &s->watch);
         return 0;
     }
-    opf_transfer *t = transfer_of(easy);
-    s->user = t;
-    if (!t->socket && t->sends)
+    opf_transfer *t = transfer_of(easy); /* NULL: one that libcurl takes leave of, since 8.12 */
+    if (t && !t->socket && t->sends)
         use_socket(t, s); /* which has no port to be found by */
+    s->user = t;
     uint32_t events =
         (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
-    if (opf_loop_watch(engine_of(m)->loop, &s->watch, fd, events) != 0)
+    if (opf_loop_watch(engine_of(m)->loop, &s->watch, fd, events) != 0 && t)
         fail_later(t, OPF_FAIL_CONNECT, errno, NULL);
     return 0;
 }
@@ -718,7 +727,10 @@ static void add(opf_transfer *t)
     CURL *easy = t->easy;
     CURLcode bad = CURLE_OK;
     OPF_CURL_SET(CURLOPT_RESOLVE, t->resolve);
-    OPF_CURL_SET(CURLOPT_FRESH_CONNECT, t->fd >= 0 ? 1L : 0L); /* made for nothing otherwise */
+    /* made for nothing otherwise; and if it was another's that was found to be of no use, its own
+     * would be chosen, and found so, again */
+    OPF_CURL_SET(CURLOPT_FRESH_CONNECT, t->fd >= 0 || t->is_stale ? 1L : 0L);
+    t->is_stale = false;
     t->exchange->result.phase = OPF_PHASE_CONNECT;
     set_deadline(t, timeouts_of(t)->connect_ns);
     if (bad != CURLE_OK || curl_multi_add_handle(t->multi->curlm, t->easy) != CURLM_OK) {
@@ -773,7 +785,6 @@ static void replace(opf_transfer *t)
 {
     take_out(t);
     begin_response(t);
-    t->is_stale = false;
     engine_of(t->multi)->totals.replaced++;
     add(t);
 }

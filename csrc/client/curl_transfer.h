@@ -29,7 +29,8 @@ typedef struct opf_curl_sock {
     struct opf_curl_multi *multi;
     opf_transfer *user; /* NULL while nothing is under way on it */
     int fd;
-    int own_port;        /* 0: it has none */
+    int own_port; /* 0: it has none */
+    int peer_port;
     bool is_tls;         /* it carries no plain HTTP */
     bool given_up;       /* closed in a forked child: its number is somebody else's */
     uint32_t carried;    /* requests before the one under way */

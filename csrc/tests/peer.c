@@ -46,6 +46,13 @@ static void *run_connection(void *arg)
     return NULL;
 }
 
+static void set_count(peer *server, int count)
+{
+    pthread_mutex_lock(&server->lock);
+    server->count = count;
+    pthread_mutex_unlock(&server->lock);
+}
+
 static void *run_listener(void *arg)
 {
     peer *server = arg;
@@ -58,13 +65,12 @@ static void *run_listener(void *arg)
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
         *connection = (struct connection){.server = server, .fd = fd, .number = i};
+        set_count(server, i + 1); /* before anybody may get an answer */
         if (pthread_create(&connection->thread, NULL, run_connection, connection) != 0) {
+            set_count(server, i);
             close(fd);
             return NULL;
         }
-        pthread_mutex_lock(&server->lock);
-        server->count = i + 1;
-        pthread_mutex_unlock(&server->lock);
     }
     return NULL;
 }

@@ -20,6 +20,7 @@
 #include "drive.h"
 #include "opf.h"
 #include "peer.h"
+#include "tls_side.h"
 
 #define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define SHORTLY (100 * OPF_NS_PER_MS) /* a time-out that is to strike */
@@ -356,11 +357,25 @@ __attribute__((visibility("default"))) int getsockname(int fd, struct sockaddr *
     return (int)ret;
 }
 
+/* Answers the second request of its first connection when there is another connection. */
+static void serve_with_another(int fd, int number, void *arg)
+{
+    char request[4096];
+    int *others = arg;
+    __atomic_add_fetch(others, number > 0, __ATOMIC_SEQ_CST);
+    for (int i = 0; peer_read_request(fd, request, sizeof(request)); i++) {
+        for (int ms = 0; i && ms < 20000 && !__atomic_load_n(others, __ATOMIC_SEQ_CST); ms++)
+            usleep(1000);
+        peer_send(fd, ANSWER);
+    }
+}
+
 TEST(connections_of_the_same_port)
 {
     client c;
     call one = {0}, two = {0};
-    CHECK(client_init(&c, serve_well, NULL, NULL));
+    int others = 0;
+    CHECK(client_init(&c, serve_with_another, &others, NULL));
     same_ports = true;
     CHECK_EQ_INT(get(&c, &one), OPF_FAIL_NONE);
     CHECK_EQ_INT(submit(&c, &one, &(ask){0}), 0);
@@ -376,6 +391,96 @@ TEST(connections_of_the_same_port)
     opf_exchange_free(one.exchange);
     opf_exchange_free(two.exchange);
     client_fini(&c);
+}
+
+/* Another server's dead connection of the same port is not taken for the one that is used. */
+TEST(connections_of_the_same_port_elsewhere)
+{
+    client c;
+    call one = {0};
+    char url[64];
+    opf_engine_totals totals;
+    CHECK(client_init(&c, serve_well, NULL, NULL));
+    peer *other = peer_new(serve_once, NULL);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/", peer_port(other));
+    same_ports = true;
+    CHECK_EQ_INT(fetch(&c, &one, &(ask){.url = url}), OPF_FAIL_NONE);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ_INT(get(&c, &one), OPF_FAIL_NONE);
+        CHECK_EQ_INT(result_of(&one)->carried, i);
+    }
+    same_ports = false;
+    opf_engine_get_totals(c.engine, &totals);
+    CHECK_EQ_INT(totals.replaced, 0);
+    CHECK_EQ_INT(peer_count(c.server), 1);
+    opf_exchange_free(one.exchange);
+    client_fini(&c);
+    peer_free(other);
+}
+
+/* The answer is there before libcurl looks for it first. */
+static bool slow_sends;
+
+__attribute__((visibility("default"))) ssize_t send(int fd, const void *data, size_t len, int flags)
+{
+    ssize_t n = syscall(SYS_sendto, fd, data, len, flags, NULL, 0);
+    if (slow_sends)
+        usleep(20000);
+    return n;
+}
+
+TEST(a_connection_goes_from_one_to_the_next_at_once)
+{
+    client c;
+    call one = {0}, two = {0};
+    CHECK(client_init(&c, serve_well, NULL, NULL));
+    CHECK_EQ_INT(get(&c, &one), OPF_FAIL_NONE);
+    CHECK_EQ_INT(submit(&c, &one, &(ask){0}), 0);
+    CHECK_EQ_INT(submit(&c, &two, &(ask){0}), 0);
+    slow_sends = true;
+    bool both = call_drive(c.engine, &one.done, 1) && call_drive(c.engine, &two.done, 1);
+    slow_sends = false;
+    CHECK(both);
+    CHECK_EQ_INT(result_of(&one)->carried, 1);
+    CHECK_EQ_INT(result_of(&two)->carried, peer_count(c.server) == 1 ? 2 : 0);
+    CHECK_EQ_INT(get(&c, &one), OPF_FAIL_NONE);
+    CHECK(peer_count(c.server) > 1 || result_of(&one)->carried == 3);
+    opf_exchange_free(one.exchange);
+    opf_exchange_free(two.exchange);
+    client_fini(&c);
+}
+
+/* Answers one request under TLS and never says farewell. */
+static void serve_tls(int fd, int number, void *arg)
+{
+    side s;
+    (void)number, (void)arg;
+    if (side_init(&s, fd, TLS1_3_VERSION) && side_read(&s)) {
+        side_write(&s, ANSWER);
+        side_flush(&s);
+        peer_wait_closed(fd);
+    }
+    side_fini(&s);
+}
+
+/* Newer versions of libcurl wait for the server's farewell, without any transfer. */
+TEST(connections_that_are_taken_leave_of)
+{
+    enum { N = 7 }; /* four are kept */
+    client c;
+    call one = {0};
+    peer *servers[N];
+    CHECK(client_init(&c, NULL, NULL, &(opf_pool_options){.concurrency = 1}));
+    for (int i = 0; i < N; i++) {
+        char url[64];
+        servers[i] = peer_new(serve_tls, NULL);
+        snprintf(url, sizeof(url), "https://127.0.0.1:%u/", peer_port(servers[i]));
+        CHECK_EQ_INT(fetch(&c, &one, &(ask){.url = url}), OPF_FAIL_NONE);
+    }
+    opf_exchange_free(one.exchange);
+    client_fini(&c);
+    for (int i = 0; i < N; i++)
+        peer_free(servers[i]);
 }
 
 TEST(both_ways_side_by_side)
