@@ -285,12 +285,32 @@ static void detach(opf_curl_multi *m)
         close(nowhere);
 }
 
+/* Whether more has come than belongs to the response. Nobody counts the framing of chunks. */
+static bool has_leftover(const opf_transfer *t)
+{
+    const opf_h1 *h1 = &t->h1;
+    return !t->socket->is_tls && !h1->chunked &&
+           received(t->socket->fd) > t->received + h1->head_bytes + h1->body_bytes;
+}
+
+/* Whether the response leaves its connection of no use. */
+static bool ends_socket(const opf_transfer *t)
+{
+    return t->h1.headers_done && (!t->h1.keep_alive || has_leftover(t));
+}
+
+/* Whether a connection comes from a transfer that is through with it, and only we don't know yet.
+ */
+static bool is_handed_on(const opf_curl_sock *s, const opf_transfer *t)
+{
+    return s->user && s->user != t && s->user->socket == s;
+}
+
 /* Notes on which socket the request goes out, and what that has carried before. */
 static void use_socket(opf_transfer *t, opf_curl_sock *s)
 {
     opf_result *result = &t->exchange->result;
-    bool at_once = s->user && s->user != t && s->user->socket == s;
-    /* of one that is through, and only we don't know yet */
+    bool at_once = is_handed_on(s, t);
     uint32_t carried = s->carried + (at_once ? s->user->sends : 0);
     t->socket = s;
     s->user = t;
@@ -452,13 +472,15 @@ static void begin_response(opf_transfer *t)
 
 /* Whether a kept connection, on which nothing is expected, has ended or brought something: libcurl
  * notices only the former. One under TLS may bring tickets. Then it is ended for libcurl too. */
-static bool is_spoilt(const opf_curl_sock *s)
+static bool is_spoilt(const opf_curl_sock *s, const opf_transfer *t)
 {
     char bytes[1024];
-    if (!s->carried || s->is_tls)
+    bool at_once = is_handed_on(s, t);
+    if ((!s->carried && !at_once) || s->is_tls)
         return false;
+    bool ended = at_once && ends_socket(s->user);
     ssize_t n = recv(s->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && (errno == EAGAIN || errno == EINTR) && !ended)
         return false;
     shutdown(s->fd, SHUT_RDWR);
     while (n > 0)
@@ -489,7 +511,7 @@ static int begin_request(void *arg, char *ip, char *own_ip, int port, int own_po
         opf_curl_note(t, OPF_FAIL_PROTOCOL, 0, "it does not stop to ask for authentication");
         return CURL_PREREQFUNC_ABORT;
     }
-    if (s && is_spoilt(s)) {
+    if (s && is_spoilt(s, t)) {
         t->is_stale = true;
         return CURL_PREREQFUNC_ABORT;
     }
@@ -662,21 +684,13 @@ static void release(opf_transfer *t, bool keep)
     m->n_spare++;
 }
 
-/* Whether more has come than belongs to the response. Nobody counts the framing of chunks. */
-static bool has_leftover(const opf_transfer *t)
-{
-    const opf_h1 *h1 = &t->h1;
-    return !t->socket->is_tls && !h1->chunked &&
-           received(t->socket->fd) > t->received + h1->head_bytes + h1->body_bytes;
-}
-
 /* Counts the request on its connection, if that is kept. What the response says of that goes for
  * libcurl too: it finds the connection ended. */
 static void note_socket(opf_transfer *t)
 {
     if (!t->socket)
         return;
-    if (t->h1.headers_done && (!t->h1.keep_alive || has_leftover(t)))
+    if (t->socket->user == t && ends_socket(t)) /* not if what came is for the next request */
         shutdown(t->socket->fd, SHUT_RDWR);
     t->socket->carried += t->sends;
     t->socket->idle_since = t->exchange->result.seen_ns;
