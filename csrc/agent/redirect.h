@@ -1,0 +1,26 @@
+/* Where a redirect leads (RFC 3986, 5.2; RFC 9110, 15.4), as requests and geventhttpclient follow
+ * them.
+ */
+#ifndef OPF_AGENT_REDIRECT_H
+#define OPF_AGENT_REDIRECT_H
+
+#include <stdbool.h>
+
+#include "agent/plan.h"
+#include "base/buf.h"
+#include "opf.h"
+
+typedef struct opf_redirect {
+    bool follows;             /* the response is a redirect that is followed */
+    bool to_get;              /* with GET and without a body, else as it was */
+    bool drops_authorization; /* it leads to another host, or from https to http */
+    const char *why;          /* it can't be followed: a constant text, or NULL */
+} opf_redirect;
+
+/* Judges a response to a request of a method at base (an absolute URL of base_len bytes). What is
+ * followed is written to url as an absolute URL, quoted as the style does it. Returns 0 or
+ * OPF_ENOMEM. */
+int opf_redirect_judge(const opf_result *result, opf_style style, const char *method,
+                       const char *base, size_t base_len, opf_redirect *redirect, opf_buf *url);
+
+#endif

@@ -1,0 +1,1 @@
+"""Tasks of a locustfile, recorded once, to be run natively."""
