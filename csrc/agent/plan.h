@@ -113,7 +113,7 @@ typedef enum opf_op {
     OPF_OP_END      /* the task is over */
 } opf_op;
 
-typedef enum opf_test {
+typedef enum opf_condition {
     OPF_IF_EQ, /* as Python's ==: different kinds are not equal, True == 1 == 1.0 */
     OPF_IF_NE,
     OPF_IF_LT, /* of two numbers or two texts, else an error */
@@ -127,12 +127,12 @@ typedef enum opf_test {
     OPF_IF_STARTS, /* a.startswith(b) */
     OPF_IF_ENDS,
     OPF_IF_KIND /* a is of a kind of the mask b (a number: bits 1 << opf_kind) */
-} opf_test;
+} opf_condition;
 
 typedef struct opf_instruction {
     opf_op op;
     uint32_t dst;
-    uint32_t what;   /* an entry of a table, opf_source or opf_test */
+    uint32_t what;   /* an entry of a table, opf_source or opf_condition */
     uint32_t target; /* index of an instruction of the same program */
     opf_operand a, b, c;
     uint32_t line; /* entry of the plan's lines: where in the locustfile */

@@ -109,7 +109,7 @@ class Op(IntEnum):
 
 
 class Test(IntEnum):
-    """Conditions of OP BRANCH (opf_test)."""
+    """Conditions of OP BRANCH (opf_condition)."""
 
     EQ = 0
     NE = 1
