@@ -16,12 +16,14 @@
 
 typedef struct opf_fleet opf_fleet;
 
-/* A cookie that an agent begins with, or ends with. Strings are NUL-terminated, of the caller. */
+/* A cookie that an agent begins with, or ends with. Strings are NUL-terminated, of the caller;
+ * their bytes are sent as they are. */
 typedef struct opf_agent_cookie {
-    const char *name, *value;
-    const char *domain; /* without a leading dot */
+    const char *name;
+    const char *value;  /* NULL: none, not even an empty one */
+    const char *domain; /* without a leading dot; empty: any host */
     const char *path;
-    bool host_only;  /* for that very host, not for those below it */
+    bool host_only;  /* was set without a Domain: http.cookiejar has no dot before its domain */
     bool secure;     /* over TLS alone */
     int64_t expires; /* seconds since 1970; INT64_MAX: with the agent */
 } opf_agent_cookie;
