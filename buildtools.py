@@ -50,6 +50,7 @@ LIBRARIES = (
     Library("zlib", "zlib", "zlib1g-dev"),
     Library("brotli", "libbrotlidec", "libbrotli-dev"),
     Library("libcurl", "libcurl", "libcurl4-openssl-dev", "7.88"),
+    Library("PCRE2", "libpcre2-8", "libpcre2-dev", "10.30"),
 )
 
 # Newer distributions have llhttp as a library; in older ones node-llhttp brings its C source.

@@ -53,8 +53,8 @@ typedef enum opf_source {
     OPF_GEN_BITS,        /* int: a random bits, 0 to 63 */
     OPF_GEN_HEX,         /* text: a random bytes in hexadecimal */
     OPF_GEN_STRING,      /* text: a characters of the ASCII alphabet b (a text) */
-    OPF_GEN_COUNTER,     /* int: the plan's counter number `counter`: its start, then step more */
-    OPF_GEN_ORDINAL      /* int: the agent's number, from 0 on, unlike that of any other */
+    OPF_GEN_COUNTER, /* int: the plan's counter number a (no operand): its start, then step more */
+    OPF_GEN_ORDINAL  /* int: the agent's number, from 0 on, unlike that of any other */
 } opf_source;
 
 typedef struct opf_counter {

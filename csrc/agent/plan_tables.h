@@ -1,0 +1,17 @@
+/* The parts of plan.c: checking a plan's tables and giving them back. One thread. */
+#ifndef OPF_AGENT_PLAN_TABLES_H
+#define OPF_AGENT_PLAN_TABLES_H
+
+#include "agent/plan.h"
+
+/* Frees all that a plan holds; a table that is only partly filled in has zeros where nothing is. */
+void opf_plan_free_tables(opf_plan *plan);
+
+/* Check the instructions of a program, whose line numbers, tables and requests may not be checked
+ * yet. Return 0, OPF_ENOMEM, or OPF_EINVAL with *why. */
+int opf_plan_check_program(const opf_plan *plan, const opf_program *program, opf_why *why);
+
+/* True when the operand is a register or a constant of the plan. */
+bool opf_plan_has(const opf_plan *plan, opf_operand operand);
+
+#endif
