@@ -1,6 +1,6 @@
 """The C engine of opscore_fast, as Python sees it."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from http.cookiejar import CookieJar
 from types import TracebackType
@@ -12,6 +12,7 @@ from locust.user import User
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
+from opscore_fast.recording import plan as recorded
 from opscore_fast.responses import FastRequest
 
 class Proxy:
@@ -375,3 +376,22 @@ class Collector:
 
     def close(self) -> None:
         """Forget all, and have the sessions look for another collector."""
+
+class Plan:
+    """A recorded user class, ready to be run by the threads of a Fleet. Never changes."""
+
+    def __new__(cls, plan: recorded.Plan, options: dict[str, Any]) -> Self:
+        """plan is copied; options: the keywords of Pool, but for engine_factory. A
+        make_ssl_context among them is called here and now.
+
+        Raises ValueError, with the reason, for a plan that can't be run or an option that can't be
+        used, and TypeError for a field of the wrong type."""
+
+    @property
+    def source(self) -> recorded.Plan:
+        """What it was made from."""
+
+    def set_samples(self, index: int, values: Sequence[float], /) -> None:
+        """Give the agents other waits (seconds) to take from: 4,096, the plan's number index.
+
+        Raises IndexError, and ValueError for another number of them or one that is not finite."""

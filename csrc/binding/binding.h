@@ -127,6 +127,7 @@ typedef struct State {
     PyTypeObject *collector_type;
     PyTypeObject *proxy_type;
     PyTypeObject *scheme_auth_type;
+    PyTypeObject *plan_type;
     PyObject *fast_request; /* FastSession.request, to tell whether a subclass has its own */
     PyObject *http_request; /* HttpSession.request, likewise */
     char *scratch;          /* for JSON on its way to the wire */
@@ -150,6 +151,7 @@ int HttpSession_add(PyObject *module, State *state);
 int Response_add(PyObject *module, State *state);
 int Collector_add(PyObject *module, State *state);
 int Route_add(PyObject *module, State *state);
+int Plan_add(PyObject *module, State *state);
 
 /* Makes a type of the spec (bases may be NULL) and adds it to the module under its name. */
 PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyObject *bases);

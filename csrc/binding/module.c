@@ -50,7 +50,8 @@ static int module_exec(PyObject *module)
     if (Engine_add(module, state) != 0 || Pool_add(module, state) != 0 ||
         Response_add(module, state) != 0 || Session_add(module, state) != 0 ||
         FastSession_add(module, state) != 0 || HttpSession_add(module, state) != 0 ||
-        Collector_add(module, state) != 0 || Route_add(module, state) != 0)
+        Collector_add(module, state) != 0 || Route_add(module, state) != 0 ||
+        Plan_add(module, state) != 0)
         return -1;
     return 0;
 }
@@ -69,6 +70,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->collector_type);
     Py_VISIT(state->proxy_type);
     Py_VISIT(state->scheme_auth_type);
+    Py_VISIT(state->plan_type);
     Py_VISIT(state->fast_request);
     Py_VISIT(state->http_request);
     return 0;
@@ -90,6 +92,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->collector_type);
     Py_CLEAR(state->proxy_type);
     Py_CLEAR(state->scheme_auth_type);
+    Py_CLEAR(state->plan_type);
     Py_CLEAR(state->fast_request);
     Py_CLEAR(state->http_request);
     return 0;

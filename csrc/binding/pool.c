@@ -25,8 +25,7 @@ static int take_context(Pool *self, PyObject *context)
     return tls->ssl_ctx ? PyList_Append(self->kept, context) : -1;
 }
 
-/* Asks for the context, now that it is needed. */
-static int make_context(Pool *self)
+int Pool_make_context(Pool *self)
 {
     if (!self->context_factory)
         return 0;
@@ -66,7 +65,7 @@ int Pool_ready(Pool *self)
         return -1;
     if (Engine_check(self->engine) != 0)
         return -1;
-    if (!self->pool && make_context(self) != 0)
+    if (!self->pool && Pool_make_context(self) != 0)
         return -1;
     if (self->pool)
         return 0;

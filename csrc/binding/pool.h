@@ -21,6 +21,10 @@ typedef struct Pool {
  * and now. Returns 0, or -1 with an exception. */
 int Pool_ready(Pool *self);
 
+/* Asks for the ssl.SSLContext that is to be made when it is needed, if there is one. Returns 0, or
+ * -1 with an exception. */
+int Pool_make_context(Pool *self);
+
 /* Takes a number of seconds as the engine has it: 0 for none, and for what is no positive number.
  */
 uint64_t seconds_to_ns(double seconds);
