@@ -286,5 +286,9 @@ class Plan:
     """"locustfile.py:12" """
     once: list[tuple[str, str]] = field(default_factory=list)
     """What ran while recording and won't again: (line, what), such as a print."""
+    shapes: list[tuple[tuple[str | int, ...], Any]] = field(default_factory=list)
+    """Containers among the agents' attributes: path, and keys or length, the same for all."""
+    base_url: str = ""
+    """What relative URLs were put behind; the same for all agents."""
     names: dict[int, str] = field(default_factory=dict)
     """For explain: what a register holds, in words."""

@@ -1,0 +1,751 @@
+"""The user, its client and its responses, as a task sees them while it is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from types import FunctionType, MethodType
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from locust.env import Environment
+from locust.event import EventHook
+from locust.exception import CatchResponseError, ResponseError
+from locust.user.task import TaskSet
+
+from opscore_fast.http_session import HttpSession, _timeouts, default_headers
+from opscore_fast.recording.branches import Part, Parts, Ref, RequestSpec
+from opscore_fast.recording.markers import Changed, Markers
+from opscore_fast.recording.plan import Encoding, Kind, Op, Take, Test
+from opscore_fast.recording.refusal import Refusal
+from opscore_fast.recording.runtime import EndOfPath, Runtime
+from opscore_fast.recording.symbols import (
+    Bytes,
+    Json,
+    Native,
+    Sym,
+    Text,
+    has_symbol,
+    kind_of,
+    operand_of,
+    parts_of,
+)
+from opscore_fast.sessions import FastHttpSession
+from opscore_fast.urls import with_params
+
+HEADERS, AUTH = "client.headers", "client.auth"
+"""First steps of slots' paths: a header of the session by its name, its Authorization."""
+
+_NOWHERE = "/nonexistent/opscore-fast"  # a socket that no connection is made to
+
+# What is Locust's own among a user's attributes.
+LOCUSTS = {
+    "client", "environment", "fixtures", "functions", "_state", "_greenlet", "_group",
+    "_taskset_instance", "_cp_last_run", "_cp_last_wait_time", "_task_queue",
+}  # fmt: skip
+
+
+def session_headers(user: Any) -> dict[str, str]:
+    """Return the headers of a user's session which may be other ones for another user."""
+    client = user.client
+    if isinstance(client, HttpSession):
+        usual = default_headers()
+        return {name: value for name, value in client.headers.items() if usual.get(name) != value}
+    return {name: str(value) for name, value in (user.default_headers or {}).items()}
+
+
+def session_auth(user: Any) -> str | None:
+    """Return the Authorization header that a user's session sends by itself.
+
+    Raises ValueError for a kind that is not Basic.
+    """
+    client = user.client
+    if isinstance(client, FastHttpSession):
+        return client.auth_header
+    auth = client.auth
+    if auth is None:
+        return None
+    if isinstance(auth, tuple):
+        auth = requests.auth.HTTPBasicAuth(*auth)
+    if type(auth) is not requests.auth.HTTPBasicAuth:
+        raise ValueError("client.auth is of another kind than Basic")
+    request = requests.Request("GET", "http://localhost/", auth=auth).prepare()
+    return str(request.headers["Authorization"])
+
+
+class Slots:
+    """What is known of each agent by itself: paths, with what they had when recorded."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[tuple[str | int, ...], Kind] = {}
+        self.shapes: dict[tuple[str | int, ...], Any] = {}
+
+
+class Agent(Native):
+    """The user, as a task sees it."""
+
+    __slots__ = ("client", "slots", "user")
+
+    def __init__(self, rt: Runtime, user: Any, slots: Slots) -> None:
+        object.__setattr__(self, "rt", rt)
+        object.__setattr__(self, "user", user)
+        object.__setattr__(self, "slots", slots)
+        object.__setattr__(self, "client", Client(rt, self))
+
+    def actual(self) -> Any:
+        """Return what it stands for."""
+        return self.user
+
+    def super_of(self, cls: type) -> Any:
+        """Return super() within a method of cls."""
+        return _Super(self.rt, self, cls)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is an attribute; hasattr()."""
+        return (name,) in self.rt.attributes or hasattr(self.user, name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        rt = self.rt
+        if (name in self.user.__dict__ and name not in LOCUSTS) or (name,) in rt.attributes:
+            return self._attribute(name)
+        if name == "environment":
+            return _Environment(rt, self.user.environment)
+        for cls in type(self.user).__mro__:
+            if name in cls.__dict__:
+                return _class_attribute(rt, self, type(self.user), cls.__dict__[name])
+        raise rt.refusal(
+            f".{name}",
+            f"{type(self.user).__name__} has no {name}",
+            "set it in on_start",
+        )
+
+    def _attribute(self, name: str) -> Any:
+        path = (name,)
+        if path in self.rt.attributes:
+            return self.rt.attributes[path]
+        value = self.user.__dict__.get(name)
+        if name not in self.user.__dict__:
+            value = None
+        read = self.rt.attributes[path] = self._symbols(path, value)
+        if isinstance(read, list | dict):
+            self.rt.note_shared(read)
+        return read
+
+    def _symbols(self, path: tuple[str | int, ...], value: Any) -> Any:
+        """Return a value of the user with symbols in the place of texts and numbers."""
+        if type(value) in (str, int, float, bool, type(None)):
+            return self.slot(path, kind_of(value))
+        if isinstance(value, dict) and all(isinstance(key, str | int) for key in value):
+            self.slots.shapes[path] = shape(value)
+            return {key: self._symbols((*path, key), item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            self.slots.shapes[path] = shape(value)
+            return type(value)(
+                self._symbols((*path, number), item) for number, item in enumerate(value)
+            )
+        raise self.rt.refusal(
+            f".{path[0]}",
+            f"a {type(value).__name__} of the user can't be kept natively",
+            "keep texts, numbers, bools, or lists and dicts of these",
+        )
+
+    def slot(self, path: tuple[str | int, ...], kind: Kind) -> Sym:
+        """Return the symbol for an agent's value, as it is now."""
+        self.slots.kinds.setdefault(path, kind)
+        reference = Ref(slot=path)
+        written = path in self.rt.written
+        if written:
+            kind = Kind.UNSET
+            return self.rt.compute(Op.MOVE, a=reference)
+        if kind is Kind.TEXT:
+            self.rt.texts.add(reference)
+            return Text(self.rt, (Part(reference),))
+        return Sym(self.rt, reference, Kind.UNSET if kind is Kind.NONE else kind)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in LOCUSTS or (hasattr(type(self.user), name) and not _is_plain(self.user, name)):
+            raise self.rt.refusal(f"self.{name} =", "an attribute of Locust's own, or a property")
+        self.store((name,), value)
+
+    def store(self, path: tuple[str | int, ...], value: Any) -> None:
+        """Keep a text or number as an attribute of the agent."""
+        rt = self.rt
+        if isinstance(value, Native) and not isinstance(value, Sym):
+            value = bool(value) if hasattr(value, "negated") else rt.text(parts_of(value))
+        if not isinstance(value, Sym | str | int | float | bool | None):
+            raise rt.refusal(
+                f"self.{path[0]} =", "only texts, numbers, bools and None are kept natively"
+            )
+        if isinstance(value, Json) and value.kind is Kind.UNSET and not value.path:
+            raise rt.refusal(f"self.{path[0]} =", "a whole JSON is not kept", "keep its members")
+        self.slots.kinds.setdefault(path, kind_of(self.user.__dict__.get(str(path[0]))))
+        rt.written.add(path)
+        rt.emit(Op.MOVE, a=operand_of(value), slot=path)
+        rt.attributes[path] = value
+
+
+def _is_plain(user: Any, name: str) -> bool:
+    return type(getattr(type(user), name)) in (str, int, float, bool, type(None))
+
+
+def shape(value: Any) -> Any:
+    """Return what must be the same in a container of every agent."""
+    if isinstance(value, dict):
+        return "dict", tuple(value)
+    return type(value).__name__, len(value)
+
+
+def _class_attribute(rt: Runtime, instance: Any, cls: type, found: Any) -> Any:
+    if isinstance(found, FunctionType):
+        return MethodType(found, instance)
+    if isinstance(found, staticmethod):
+        return found.__func__
+    if isinstance(found, classmethod):
+        return MethodType(found.__func__, cls)
+    if isinstance(found, property):
+        if found.fget is None:
+            raise rt.refusal("a property", "can't be read")
+        return rt.call(found.fget, instance)
+    if hasattr(type(found), "__get__"):
+        raise rt.refusal("a descriptor", "only methods and properties are recorded")
+    rt.note_shared(found)
+    return found
+
+
+class _Super(Native):
+    __slots__ = ("cls", "instance")
+
+    def __init__(self, rt: Runtime, instance: Any, cls: type) -> None:
+        super().__init__(rt)
+        self.instance, self.cls = instance, cls
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        actual = type(self.instance.actual())
+        order = actual.__mro__
+        for cls in order[order.index(self.cls) + 1 :]:
+            if name in cls.__dict__:
+                return _class_attribute(self.rt, self.instance, actual, cls.__dict__[name])
+        return super().__getattr__(name)
+
+
+class TaskSetSelf(Native):
+    """A nested TaskSet, as its tasks see it."""
+
+    __slots__ = ("cls", "user")
+
+    def __init__(self, rt: Runtime, cls: type[TaskSet], user: Agent) -> None:
+        object.__setattr__(self, "rt", rt)
+        object.__setattr__(self, "cls", cls)
+        object.__setattr__(self, "user", user)
+
+    def actual(self) -> Any:
+        """Return an object of its class, without what __init__ does."""
+        return self.cls.__new__(self.cls)
+
+    def super_of(self, cls: type) -> Any:
+        """Return super() within a method of cls."""
+        return _Super(self.rt, self, cls)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name == "client":
+            return self.user.client
+        if name in ("parent", "interrupt", "schedule_task", "wait", "_sleep"):
+            raise self.rt.refusal(f".{name}", "of a nested TaskSet it is not recorded")
+        for cls in self.cls.__mro__:
+            if name in cls.__dict__:
+                return _class_attribute(self.rt, self, self.cls, cls.__dict__[name])
+        return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise self.rt.refusal(
+            f"self.{name} =", "attributes of a TaskSet are not kept", f"write self.user.{name} ="
+        )
+
+
+class _Environment(Native):
+    __slots__ = ("environment",)
+
+    def __init__(self, rt: Runtime, environment: Environment) -> None:
+        super().__init__(rt)
+        self.environment = environment
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name in ("host", "parsed_options", "tags", "exclude_tags"):
+            return getattr(self.environment, name)
+        raise self.rt.refusal(
+            f".environment.{name}", "what changes during the run can't be recorded"
+        )
+
+
+class _SessionHeaders(Native):
+    """The headers of the session; those of the user's own are its agents'."""
+
+    __slots__ = ("agent",)
+
+    def __init__(self, rt: Runtime, agent: Agent) -> None:
+        super().__init__(rt)
+        self.agent = agent
+
+    def _name(self, name: Any) -> str | None:
+        own = session_headers(self.agent.user)
+        return next((known for known in own if known.lower() == str(name).lower()), None)
+
+    def __getitem__(self, name: Any) -> Any:
+        known = self._name(name)
+        if known is None:
+            self._no(f"[{name!r}]", "set it in on_start")
+        path = (HEADERS, known)
+        if path not in self.rt.attributes:
+            self.rt.attributes[path] = self.agent.slot(path, Kind.TEXT)
+        return self.rt.attributes[path]
+
+    def __setitem__(self, name: Any, value: Any) -> None:
+        known = self._name(name)
+        if known is None or not isinstance(self.agent.user.client, HttpSession):
+            self._no(f"headers[{name!r}] =", "set it in on_start first, if only to a space")
+        self.agent.store((HEADERS, known), value)
+
+    def __contains__(self, name: Any) -> bool:
+        return self._name(name) is not None
+
+    def update(self, other: Mapping[str, Any]) -> None:
+        """As dict.update."""
+        for name, value in other.items():
+            self[name] = value
+
+
+_METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
+_IGNORED = ("verify", "cert")
+_KNOWN = {
+    "name", "catch_response", "data", "json", "params", "headers", "auth", "allow_redirects",
+}  # fmt: skip
+
+
+class Client(Native):
+    """The user's client."""
+
+    __slots__ = ("agent",)
+
+    def __init__(self, rt: Runtime, agent: Agent) -> None:
+        object.__setattr__(self, "rt", rt)
+        object.__setattr__(self, "agent", agent)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name in _METHODS:
+            return _Method(self.rt, self, name)
+        session = self.agent.user.client
+        if name == "base_url":
+            return session.base_url
+        if name == "headers" and isinstance(session, HttpSession):
+            return _SessionHeaders(self.rt, self.agent)
+        if name == "request_name":
+            return self.rt.request_name
+        return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "request_name":
+            raise self.rt.refusal(f"client.{name} =", "it is for all requests", "do it in on_start")
+        self.rt.request_name = value
+
+    @contextmanager
+    def _rename(self, name: Any) -> Generator[None]:
+        self.rt.request_name = name
+        try:
+            yield
+        finally:
+            self.rt.request_name = None
+
+    def rename_request(self, name: Any) -> Any:
+        """As the session's."""
+        return self._rename(name)
+
+    def request(self, method: str, url: Any, *args: Any, **kwargs: Any) -> Response:
+        """Record a request; returns its response."""
+        rt, user = self.rt, self.agent.user
+        fast = isinstance(user.client, FastHttpSession)
+        for number, value in enumerate(args):
+            kwargs[_positional(rt, method, fast)[number]] = value
+        self._check(kwargs, fast)
+        caught = bool(kwargs.get("catch_response", False))
+        name = kwargs.get("name") or rt.request_name
+        kwargs = self._settled(kwargs)
+        try:
+            specs = [
+                _Build(self.agent, fast, Markers(length)).spec(method, url, kwargs, caught, name)
+                for length in (14, 19)
+            ]
+        except Changed:
+            specs = []
+        except (requests.RequestException, ValueError, TypeError) as error:
+            raise rt.refusal(f"client.{method.lower()}()", f"{error}") from None
+        if not specs or specs[0] != specs[1]:
+            raise rt.refusal(
+                f"client.{method.lower()}()",
+                "something of the request is computed from the letters of what is known only when"
+                " the plan runs (such as a host name, a file, credentials, a signature)",
+                "compute it in on_start",
+            )
+        reference = rt.emit(Op.REQUEST, what=specs[0])
+        response = Response(rt, reference.step, self.agent, caught, fast)
+        if caught:
+            rt.open_requests.append(response)
+        return response
+
+    def _check(self, kwargs: dict[str, Any], fast: bool) -> None:
+        rt, session = self.rt, self.agent.user.client
+        for name, value in kwargs.items():
+            if name in _KNOWN or (name == "timeout" and not fast and not has_symbol(value)):
+                continue
+            default = {"stream": False, "context": None, "files": None, "cookies": None}
+            if name in default and not value:
+                continue
+            if name in _IGNORED and not fast and value == getattr(session, name):
+                continue
+            raise rt.refusal(
+                f"{name}=", "of a request it is not recorded", "set it for the session in on_start"
+            )
+
+    def _settled(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Decide what in params, data and headers is None: sessions leave that out."""
+        settled = dict(kwargs)
+        for name in ("params", "data", "headers"):
+            given = settled.get(name)
+            if isinstance(given, dict):
+                settled[name] = {key: self._scalar(value) for key, value in given.items()}
+        return settled
+
+    def _scalar(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._scalar(item) for item in value]
+        if isinstance(value, Sym) and not isinstance(value, Text) and value.is_none():
+            return None
+        if isinstance(value, Sym) and value.kind is Kind.UNSET:
+            scalars = 1 << Kind.BOOL | 1 << Kind.INT | 1 << Kind.FLOAT | 1 << Kind.TEXT
+            if not self.rt.fork(Test.KIND, value.operand(), scalars):
+                raise self.rt.raising(TypeError("a list or object of JSON where a text is needed"))
+        return value
+
+
+class _Method(Native):
+    """A method of the client, such as get."""
+
+    __slots__ = ("client", "method")
+
+    def __init__(self, rt: Runtime, client: Client, method: str) -> None:
+        super().__init__(rt)
+        self.client, self.method = client, method
+
+    def __call__(self, url: Any, *args: Any, **kwargs: Any) -> Response:
+        return self.client.request(self.method.upper(), url, *args, **kwargs)
+
+
+def _positional(rt: Runtime, method: str, fast: bool) -> tuple[str, ...]:
+    if method == "POST":
+        return ("data", "json")
+    if method in ("PUT", "PATCH"):
+        return ("data",)
+    raise rt.refusal("client.request()", "with more than two arguments by position", "name them")
+
+
+class _Build:
+    """Makes a request of the session's with markers for symbols, and reads it back."""
+
+    def __init__(self, agent: Agent, fast: bool, markers: Markers) -> None:
+        self._agent, self._fast, self._markers = agent, fast, markers
+        self._found: set[str] = set()
+
+    def spec(
+        self, method: str, url: Any, kwargs: dict[str, Any], caught: bool, name: Any
+    ) -> RequestSpec:
+        """Return the request. Raises Changed, and what the session raises."""
+        plant = self._markers.plant
+        planted: dict[str, Any] = {}
+        for key, encoding in (
+            ("params", Encoding.QUERY), ("headers", Encoding.HEADER), ("json", Encoding.JSON),
+        ):  # fmt: skip
+            if kwargs.get(key) is not None:
+                planted[key] = plant(kwargs[key], encoding)
+        if kwargs.get("data") is not None:
+            raw = isinstance(kwargs["data"], Native | str | bytes)
+            planted["data"] = plant(kwargs["data"], Encoding.TEXT if raw else Encoding.QUERY)
+        if isinstance(planted.get("params"), str):
+            raise Changed
+        for key in ("auth", "timeout", "allow_redirects"):
+            if kwargs.get(key) is not None:
+                planted[key] = plant(kwargs[key], Encoding.TEXT)
+        session, authorization = self._session("auth" in planted)
+        sent = getattr(session, method.lower(), None)
+        full = plant(url, Encoding.TEXT)
+        if not isinstance(full, str):
+            raise TypeError("the URL is no str")
+        made = sent(full, **planted) if sent else session.request(method, full, **planted)
+        request = made.request
+        target = str(request.url)
+        if self._fast:
+            target = with_params(target, planted.get("params"))
+        return self._read(request, target, kwargs, caught, name, authorization)
+
+    def _session(self, own_auth: bool) -> tuple[Any, Any]:
+        """Return a session like the user's whose agents' values are markers, and what its
+        Authorization header is to be, if it is the session's."""
+        agent, user = self._agent, self._agent.user
+        session = user.client
+        headers: dict[str, Any] = {}
+        for name in session_headers(user):
+            path = (HEADERS, name)
+            if path not in agent.rt.attributes:
+                agent.rt.attributes[path] = agent.slot(path, Kind.TEXT)
+            value = agent.rt.attributes[path]
+            headers[name] = self._markers.plant(value, Encoding.HEADER)
+        authorization = None
+        if session_auth(user) is not None and not own_auth:
+            value = agent.slot((AUTH,), Kind.TEXT)
+            authorization = self._markers.plant(value, Encoding.HEADER)
+        if self._fast:
+            probe: Any = FastHttpSession(
+                session.base_url, EventHook(), None, headers=headers, unix_socket=_NOWHERE
+            )
+            probe.auth_header = authorization
+            return probe, None
+        probe = HttpSession(session.base_url, EventHook(), None, unix_socket=_NOWHERE)
+        probe.headers = type(session.headers)(
+            {name: headers.get(name, value) for name, value in session.headers.items()}
+        )
+        return probe, authorization
+
+    def _split(self, text: str) -> Parts:
+        return self._markers.split(text, self._found)
+
+    def _read(
+        self, request: Any, url: str, kwargs: dict[str, Any], caught: bool, name: Any, auth: Any
+    ) -> RequestSpec:
+        parts = urlsplit(url)
+        if parts.username is not None:
+            raise ValueError("credentials in the URL are not recorded: use auth= or client.auth")
+        self._markers.check_none(parts.netloc + parts.scheme)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        headers = [
+            (field, value.decode("latin-1") if isinstance(value, bytes) else str(value))
+            for field, value in request.headers.items()
+            if field.lower() not in ("content-length", "transfer-encoding")
+        ]
+        names = {field.lower() for field, _ in headers}
+        if "host" not in names:
+            headers.insert(0, ("Host", parts.netloc))
+        if auth is not None:
+            headers = [item for item in headers if item[0].lower() != "authorization"]
+            headers.append(("Authorization", auth))
+        if "accept-encoding" not in names and not self._fast:
+            headers.append(("Accept-Encoding", "identity"))
+        body = request.body
+        if isinstance(body, bytes):
+            body = body.decode()
+        connect, network = _timeouts(kwargs["timeout"]) if kwargs.get("timeout") else (None, None)
+        split = tuple((field, self._split(value)) for field, value in headers)
+        spec = RequestSpec(
+            method=str(request.method),
+            place=f"{parts.scheme}://{parts.netloc}",
+            target=self._split(target),
+            name=() if name is None else parts_of(name),
+            headers=split,
+            body=None if body is None else self._split(body),
+            caught=caught,
+            redirects=self._redirects(str(request.method), kwargs),
+            has_cookie="cookie" in names,
+            connect_timeout=connect,
+            network_timeout=network,
+        )
+        self._markers.check_all(self._found)
+        return spec
+
+    def _redirects(self, method: str, kwargs: dict[str, Any]) -> bool:
+        default = self._fast or method != "HEAD"
+        return bool(kwargs.get("allow_redirects", default))
+
+
+class _Elapsed(Native):
+    __slots__ = ("response",)
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.rt)
+        self.response = response
+
+    def total_seconds(self) -> Sym:
+        """As timedelta.total_seconds."""
+        return self.response.value(Take.ELAPSED, Kind.FLOAT)
+
+
+class _Fields(Native):
+    """The headers or cookies of a response."""
+
+    __slots__ = ("response", "take")
+
+    def __init__(self, response: Response, take: Take) -> None:
+        super().__init__(response.rt)
+        self.response, self.take = response, take
+
+    def _field(self, name: Any) -> Text:
+        if not isinstance(name, str):
+            self._no("[...]", "with a constant name")
+        known = name.lower() if self.take is Take.HEADER else name
+        return self.response.text_of(self.take, known)
+
+    def __getitem__(self, name: Any) -> Any:
+        text = self._field(name)
+        what = "header" if self.take is Take.HEADER else "cookie"
+        reference = text.operand()
+        assert isinstance(reference, Ref)
+        self.rt.need(reference, (f"no {what} {name} in the response",), KeyError)
+        return text
+
+    def __contains__(self, name: Any) -> bool:
+        return self.rt.fork(Test.SET, self._field(name).operand(), 0)
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        """As dict.get."""
+        return self._field(name) if name in self else default
+
+
+class Response(Native):
+    """A response, and the with-block for it."""
+
+    __slots__ = ("agent", "caught", "entered", "fast", "judged", "place", "step")
+
+    def __init__(self, rt: Runtime, step: int, agent: Agent, caught: bool, fast: bool) -> None:
+        super().__init__(rt)
+        self.step, self.agent, self.caught, self.fast = step, agent, caught, fast
+        self.entered = False
+        self.judged: bool | None = None
+        self.place = rt.where()
+
+    def value(self, take: Take, kind: Kind) -> Sym:
+        """Return what is taken from the response."""
+        return Sym(self.rt, self.rt.take(self.step, take), kind)
+
+    def text_of(self, take: Take, *name: Any) -> Text:
+        """Return a text that is taken from the response."""
+        reference = self.rt.take(self.step, take, *name)
+        self.rt.texts.add(reference)
+        return Text(self.rt, (Part(reference),))
+
+    @property
+    def status_code(self) -> Sym:
+        """As the response's."""
+        return self.value(Take.STATUS, Kind.INT)
+
+    @property
+    def ok(self) -> Sym:
+        """As the response's."""
+        return self.value(Take.OK, Kind.BOOL)
+
+    @property
+    def text(self) -> Text:
+        """As the response's."""
+        return self.text_of(Take.TEXT)
+
+    @property
+    def reason(self) -> Text:
+        """As the response's."""
+        return self.text_of(Take.REASON)
+
+    @property
+    def url(self) -> Text:
+        """As the response's."""
+        return self.text_of(Take.URL)
+
+    @property
+    def content(self) -> Bytes:
+        """As the response's."""
+        return Bytes(self.rt, self.text_of(Take.CONTENT).parts())
+
+    @property
+    def headers(self) -> _Fields:
+        """As the response's."""
+        return _Fields(self, Take.HEADER)
+
+    @property
+    def cookies(self) -> _Fields:
+        """As the response's."""
+        return _Fields(self, Take.COOKIE)
+
+    @property
+    def elapsed(self) -> _Elapsed:
+        """As the response's."""
+        return _Elapsed(self)
+
+    def json(self) -> Json:
+        """As the response's."""
+        if self.rt.is_caught(ValueError):
+            self.rt.need_json(self.step)
+        return Json(self.rt, self.step, ())
+
+    def __bool__(self) -> bool:
+        return True if self.fast else bool(self.ok)
+
+    def raise_for_status(self) -> None:
+        """As the response's."""
+        if self.judged is True or bool(self.ok):
+            return
+        status = self.status_code
+        if status == 0:
+            error: Exception = requests.ConnectionError("the request failed")
+        else:
+            who = "Client" if status < 500 else "Server"
+            text = self.rt.fstring(
+                (status, -1, ""), f" {who} Error: ", (self.reason, -1, ""), " for url: ",
+                (self.url, -1, ""),
+            )  # fmt: skip
+            error = requests.HTTPError(text)
+        raise self.rt.raising(error)
+
+    def __enter__(self) -> Response:
+        if not self.caught:
+            raise self.rt.refusal(
+                "with", "of a request without catch_response=True", "add catch_response=True"
+            )
+        self.entered = True
+        self.rt.open_requests.remove(self)
+        return self
+
+    def success(self) -> None:
+        """As the response's."""
+        self._judge(True, "success()")
+        self.rt.emit(Op.SUCCESS)
+
+    def failure(self, exc: Any) -> None:
+        """As the response's; of a text or Locust's CatchResponseError."""
+        if isinstance(exc, CatchResponseError | AssertionError) and len(exc.args) == 1:
+            exc = exc.args[0]
+        if isinstance(exc, BaseException):
+            raise self.rt.refusal("failure()", "of a text only", "write failure(str(...))")
+        self._judge(False, "failure()")
+        self.rt.emit(Op.FAILURE, what=parts_of(exc))
+
+    def _judge(self, judged: bool, what: str) -> None:
+        if not self.entered:
+            raise self.rt.refusal(what, "of a request that is in no with-block")
+        self.judged = judged
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        if isinstance(error, Refusal | EndOfPath):
+            return False
+        if self.judged is None and error is not None:
+            if not isinstance(error, ResponseError):
+                self.rt.emit(Op.FORGET)
+                return False
+            self.rt.emit(Op.FAILURE, what=parts_of(error.args[0] if error.args else ""))
+            self.rt.emit(Op.REPORT, b=1)
+            return True
+        self.rt.emit(Op.REPORT, b=0)
+        return error is None

@@ -1,0 +1,157 @@
+"""Records a user class into a plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opscore_fast.http_session import HttpSession
+from opscore_fast.recording.branches import Builder
+from opscore_fast.recording.client import AUTH, HEADERS, session_auth, session_headers, shape
+from opscore_fast.recording.plan import Kind, Plan
+from opscore_fast.recording.refusal import NotRecordable
+from opscore_fast.recording.runtime import Runtime
+from opscore_fast.recording.tasks import Recorder, place_of
+from opscore_fast.sessions import FastHttpSession
+
+__all__ = ["NotRecordable", "record", "slot_values"]
+
+_MISSING = object()
+
+
+def record(user: Any) -> Plan:
+    """Return the plan of a user's tasks. user: an instance whose on_start has run.
+
+    Each task is recorded twice, with other markers; what differs is refused. Raises NotRecordable.
+    """
+    _check_session(user)
+    written: set[tuple[str | int, ...]] = set()
+    while True:
+        plan, now_written = _record_once(user, written)
+        if now_written == written:
+            break
+        written = now_written
+    again, _ = _record_once(user, written)
+    if again != plan:
+        where, what = _difference(plan, again)
+        file, _, line = where.rpartition(":")
+        raise NotRecordable(
+            file, int(line or 0), what, "it is not the same each time it is recorded",
+            "use values of random, time, datetime, uuid in the task itself",
+        )  # fmt: skip
+    return plan
+
+
+def _record_once(
+    user: Any, written: set[tuple[str | int, ...]]
+) -> tuple[Plan, set[tuple[str | int, ...]]]:
+    rt = Runtime()
+    rt.written = set(written)
+    rt.note_shared(*user.__dict__.values())
+    style = "fast" if isinstance(user.client, FastHttpSession) else "http"
+    plan = Plan(type(user).__name__, style)
+    plan.max_redirects = int(user.client.max_redirects)
+    recorder = Recorder(rt, user, plan)
+    try:
+        recorder.run()
+    finally:
+        rt.clear()
+    builder = Builder(plan)
+    recorder.lower(builder)
+    builder.finish()
+    plan.once = list(rt.once)
+    plan.shapes = list(recorder.slots.shapes.items())
+    plan.base_url = str(user.client.base_url)
+    for index, slot in enumerate(plan.slots):
+        plan.names[index] = ".".join(str(step) for step in slot.path)
+    return plan, set(rt.written)
+
+
+def _difference(first: Plan, second: Plan) -> tuple[str, str]:
+    for one, other in zip(first.requests, second.requests, strict=False):
+        if one != other:
+            return first.lines[one.line], "a request"
+    for program, same in zip(first.programs, second.programs, strict=False):
+        for step, twin in zip(program.code, same.code, strict=False):
+            if step != twin:
+                return first.lines[step.line], program.name
+    return (first.lines or [":0"])[0], first.user_class
+
+
+def _check_session(user: Any) -> None:
+    session, cls = user.client, type(user)
+
+    def refuse(construct: str, why: str, instead: str = "") -> NotRecordable:
+        return NotRecordable(*place_of(cls), construct, why, instead)
+
+    if type(session) not in (HttpSession, FastHttpSession):
+        raise refuse("client", f"a {type(session).__name__} is not recorded")
+    if session._proxy is not None or session._by_libcurl or session._scheme_auth is not None:
+        raise refuse("client", "requests by a proxy or libcurl are not native")
+    if session.max_retries:
+        raise refuse("max_retries", "requests are not sent again natively", "leave it at 0")
+    if isinstance(session, HttpSession):
+        if session.params or any(session.hooks.values()) or session.proxies:
+            raise refuse("client", "params, hooks and proxies of a session are not recorded")
+        for header, value in session.headers.items():
+            if not isinstance(value, str):
+                raise refuse(f"client.headers[{header!r}]", "it is no str")
+    try:
+        session_auth(user)
+    except ValueError as error:
+        raise refuse("client.auth", str(error)) from None
+    if not str(session.base_url).startswith(("http://", "https://")):
+        raise refuse("host", "it is no URL of http or https")
+
+
+def slot_values(user: Any, plan: Plan) -> tuple[str | int | float | bool | None, ...]:
+    """Return the values of a user for the plan's slots. user: its on_start has run.
+
+    Raises NotRecordable where it has other attributes than the user that was recorded.
+    """
+    place = place_of(type(user))
+
+    def refuse(path: tuple[str | int, ...], why: str) -> NotRecordable:
+        shown = ".".join(str(step) for step in path)
+        return NotRecordable(
+            *place, shown, why, "have on_start set the same attributes for every user"
+        )
+
+    if str(user.client.base_url) != plan.base_url:
+        raise refuse(("host",), "it is not the same for all users")
+    names = {slot.path[1] for slot in plan.slots if slot.path[0] == HEADERS}
+    if names and names != session_headers(user).keys():
+        raise refuse((HEADERS,), "the session has other headers than the first user's")
+    for path, expected in plan.shapes:
+        value = _value(user, path)
+        if not isinstance(value, dict | list | tuple) or shape(value) != expected:
+            raise refuse(path, "it has other keys or another length than the first user's")
+    values = []
+    for slot in plan.slots:
+        value = _value(user, slot.path)
+        if value is _MISSING and slot.written:
+            value = None
+        if type(value) not in (str, int, float, bool, type(None)):
+            raise refuse(slot.path, "not set, or no text, number, bool or None")
+        if not slot.written and _kind(value) is not slot.kind:
+            raise refuse(slot.path, "it is of another type than the first user's")
+        values.append(value)
+    return tuple(values)
+
+
+def _kind(value: Any) -> Kind:
+    kinds = {str: Kind.TEXT, bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT}
+    return kinds.get(type(value), Kind.NONE)
+
+
+def _value(user: Any, path: tuple[str | int, ...]) -> Any:
+    if path[0] == HEADERS:
+        return session_headers(user).get(str(path[1]), _MISSING)
+    if path[0] == AUTH:
+        return session_auth(user)
+    value = getattr(user, str(path[0]), _MISSING)
+    for step in path[1:]:
+        try:
+            value = value[step]
+        except (LookupError, TypeError):
+            return _MISSING
+    return value

@@ -1,0 +1,593 @@
+"""What a rewritten task calls for each operation: it records one path of a task."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import sysconfig
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import (
+    CodeType,
+    FunctionType,
+    GeneratorType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any
+
+from locust.exception import StopUser
+
+from opscore_fast.recording import rewrite, shims
+from opscore_fast.recording.branches import (
+    MAX_PATHS,
+    NEVER,
+    Diverged,
+    Input,
+    Part,
+    Parts,
+    Ref,
+    Step,
+    Trace,
+    Tree,
+    const,
+)
+from opscore_fast.recording.plan import Kind, Op, Source, Take, Test
+from opscore_fast.recording.refusal import NotRecordable, Refusal
+from opscore_fast.recording.symbols import (
+    Cond,
+    Native,
+    Sym,
+    Text,
+    has_symbol,
+    is_scalar,
+    kind_of,
+    operand_of,
+    parts_of,
+)
+
+_MAX_STEPS = 4096
+
+_LIBRARIES = tuple(
+    str(Path(path).resolve()) + os.sep
+    for path in {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+)
+_PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+
+# Modules whose functions depend on nothing but their arguments.
+_PURE = {
+    "_bisect", "_collections", "_datetime", "_functools", "_hashlib", "_json", "_operator",
+    "_struct", "base64", "binascii", "bisect", "builtins", "collections", "copy", "datetime",
+    "decimal", "fractions", "functools", "hashlib", "hmac", "html", "itertools", "json",
+    "json.decoder", "json.encoder", "math", "ntpath", "operator", "posixpath", "re", "statistics",
+    "string", "struct", "textwrap", "unicodedata", "urllib.parse",
+}  # fmt: skip
+_IMPURE = {
+    "open", "input", "exec", "eval", "compile", "__import__", "globals", "locals", "vars",
+    "setattr", "delattr", "breakpoint", "id", "hash", "dir", "memoryview", "now", "today",
+    "utcnow", "fromtimestamp",
+}  # fmt: skip
+_PURE_TYPES = (str, bytes, int, float, bool, tuple, list, dict, set, frozenset, type(None))
+_CONTAINERS = (list, dict, set)
+
+# Methods of containers that may take symbols, and those that change the container.
+_CHANGES = {
+    "append", "extend", "insert", "remove", "pop", "popitem", "clear", "update", "setdefault",
+    "sort", "reverse", "add", "discard", "__setitem__", "__delitem__",
+}  # fmt: skip
+_WITH_SYMBOLS = {
+    "append", "extend", "insert", "pop", "update", "setdefault", "get", "items", "values", "keys",
+    "copy", "clear", "popitem", "reverse",
+}  # fmt: skip
+_BUILTINS_WITH_SYMBOLS = (list, tuple, dict, enumerate, zip, reversed, len, iter, next, range)
+
+
+class Runtime:
+    """Records the paths of tasks. One at a time is current (trace)."""
+
+    def __init__(self) -> None:
+        self.codes: set[CodeType] = set()
+        self._made: dict[Any, FunctionType] = {}
+        self._injected: list[dict[str, Any]] = []
+        self.written: set[tuple[str | int, ...]] = set()
+        self.once: dict[tuple[str, str], None] = {}
+        self.outer: dict[int, Any] = {}
+        self._prepare(Trace())
+
+    def _prepare(self, replayed: Trace) -> None:
+        self.trace = Trace(decisions=list(replayed.decisions))
+        self._next_decision = 0
+        self.texts: set[Input] = set()
+        self._known: dict[Any, bool] = {}
+        self._needed: set[Ref] = set()
+        self._handlers: list[tuple[Any, ...]] = []
+        self._raised: list[BaseException] = []
+        self._searches: dict[Any, Ref] = {}
+        self.refused: NotRecordable | None = None
+        self.attributes: dict[tuple[str | int, ...], Any] = {}
+        self.request_name: Any = None
+        self.open_requests: list[Any] = []
+
+    # Where we are
+
+    def where(self) -> tuple[str, int]:
+        """Return the place in the locustfile that is executed."""
+        frame = sys._getframe(1)
+        while frame.f_back is not None:
+            if frame.f_code in self.codes:
+                return frame.f_code.co_filename, frame.f_lineno
+            frame = frame.f_back
+        return self._entry.co_filename, self._entry.co_firstlineno
+
+    def line(self) -> str:
+        """Return that place as a text."""
+        file, number = self.where()
+        return f"{Path(file).name}:{number}"
+
+    def refusal(self, construct: str, why: str, instead: str = "") -> Refusal:
+        """Return what to raise for what can't be recorded; the task counts as refused by it."""
+        return self._refusal(NotRecordable(*self.where(), construct, why, instead))
+
+    def _refusal(self, reason: NotRecordable) -> Refusal:
+        if self.refused is None:
+            self.refused = reason
+        return Refusal(self.refused)
+
+    # Recording
+
+    def emit(
+        self,
+        op: Op,
+        what: Any = None,
+        a: Input | int = 0,
+        b: Input | int = 0,
+        c: Input | int = 0,
+        slot: tuple[str | int, ...] = (),
+    ) -> Ref:
+        """Append a step; returns its result."""
+        steps = self.trace.steps
+        if len(steps) >= _MAX_STEPS:
+            raise self.refusal("a loop", f"a task of more than {_MAX_STEPS} steps")
+        steps.append(Step(op, what, a, b, c, slot, self.line()))
+        return Ref(len(steps) - 1)
+
+    def compute(self, op: Op, kind: Kind = Kind.UNSET, **operands: Any) -> Sym:
+        """Append a step that gives a value."""
+        reference = self.emit(op, **operands)
+        if kind is Kind.TEXT:
+            self.texts.add(reference)
+            return Text(self, (Part(reference),))
+        return Sym(self, reference, kind)
+
+    def take(self, step: int, *take: Any) -> Ref:
+        """Have something taken from the response of a step."""
+        self.trace.takes.append((step, take))
+        return Ref(step, take)
+
+    def fork(self, test: Test, a: Input, b: Input | int) -> bool:
+        """Decide a test: one way now, the other in another run."""
+        key = test, a, b
+        if key in self._known:
+            return self._known[key]
+        self.emit(Op.BRANCH, what=test, a=a, b=b)
+        decisions = self.trace.decisions
+        if self._next_decision == len(decisions):
+            decisions.append(True)
+        outcome = self._known[key] = decisions[self._next_decision]
+        self._next_decision += 1
+        return outcome
+
+    def need(self, reference: Ref, why: Parts, error: type[Exception], *arguments: Any) -> None:
+        """Go on only if a value of a response is there.
+
+        Where the task would catch the error, this is a fork; else the request fails.
+        """
+        if reference in self._needed:
+            return
+        if self.is_caught(error):
+            if not self.fork(Test.SET, reference, 0):
+                raise self.raising(error(*(arguments or why)))
+        else:
+            self.emit(Op.NEED, what=why, a=reference)
+        self._needed.add(reference)
+
+    def need_json(self, step: int) -> None:
+        """Go on only if a response is JSON."""
+        if self.fork(Test.TRUE, self.take(step, Take.IS_JSON), 0):
+            return
+        if self.is_caught(ValueError):
+            raise self.raising(shims.json_error())
+        self.emit(Op.NEED, what=("the response is no JSON",), a=NEVER)
+        raise EndOfPath
+
+    def is_caught(self, error: type[BaseException]) -> bool:
+        """Return whether the task has an except for an error, here."""
+        return any(issubclass(error, caught) for caught in self._handlers)
+
+    # What rewritten code calls
+
+    def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function as the task does."""
+        bound = getattr(function, "__self__", None)
+        if isinstance(function, Native) or isinstance(bound, Native):
+            if isinstance(function, MethodType) and self._is_users(function.__func__):
+                return self.rewritten(function.__func__)(bound, *args, **kwargs)
+            return function(*args, **kwargs)
+        shim = shims.find(function)
+        if shim is not None:
+            return shim(self, *args, **kwargs)
+        if isinstance(function, MethodType) and isinstance(function.__func__, FunctionType):
+            if self._is_users(function.__func__):
+                return self.rewritten(function.__func__)(bound, *args, **kwargs)
+        elif isinstance(function, FunctionType) and self._is_users(function):
+            return self.rewritten(function)(*args, **kwargs)
+        if self._is_log(function):
+            return None
+        symbols = has_symbol(args) or has_symbol(kwargs)
+        if isinstance(function, type) and issubclass(function, BaseException):
+            return function(*args, **kwargs)
+        if symbols or isinstance(bound, GeneratorType):
+            return self._call_with_symbols(function, bound, args, kwargs)
+        return self._call_plain(function, bound, args, kwargs)
+
+    def _is_log(self, function: Any) -> bool:
+        owner = getattr(function, "__self__", None)
+        module = getattr(function, "__module__", None)
+        if function is print or isinstance(owner, logging.Logger) or module == "logging":
+            name = getattr(function, "__name__", "logging")
+            self.once[self.line(), "print" if function is print else f"logging ({name})"] = None
+            return True
+        return False
+
+    def _is_users(self, function: FunctionType) -> bool:
+        if function.__code__ in self.codes:
+            return True
+        file = str(Path(function.__code__.co_filename).resolve())
+        return not file.startswith((*_LIBRARIES, _PACKAGE, "<"))
+
+    def rewritten(self, function: FunctionType) -> FunctionType:
+        """Return a function of the locustfile as it is recorded."""
+        if function.__code__ in self.codes:
+            return function
+        key = function.__code__, function.__closure__, function.__globals__.get("__name__")
+        made = self._made.get(key)
+        if made is None or made.__defaults__ is not function.__defaults__:
+            try:
+                made = rewrite.rewrite(function, self)
+            except rewrite.CannotRewrite as error:
+                file = function.__code__.co_filename
+                reason = NotRecordable(file, error.line, error.construct, error.why)
+                raise self._refusal(reason) from None
+            self._injected.append(function.__globals__)
+            self._made[key] = made
+            self.codes.update(rewrite.codes_of(made))
+            self._note_outer(function)
+        return made
+
+    def _note_outer(self, function: FunctionType) -> None:
+        names = function.__code__.co_names
+        values = [function.__globals__[name] for name in names if name in function.__globals__]
+        for cell in function.__closure__ or ():
+            try:
+                values.append(cell.cell_contents)
+            except ValueError:
+                continue
+        values += function.__defaults__ or ()
+        self.note_shared(*values)
+
+    def note_shared(self, *values: Any) -> None:
+        """Note containers that were there before the task: it must not change them."""
+        waiting = list(values)
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, _CONTAINERS) and id(value) not in self.outer:
+                self.outer[id(value)] = value
+                waiting += value.values() if isinstance(value, dict) else value
+            elif isinstance(value, tuple):
+                waiting += value
+
+    def _call_plain(self, function: Any, bound: Any, args: Any, kwargs: Any) -> Any:
+        name = getattr(function, "__name__", type(function).__name__)
+        if isinstance(bound, _CONTAINERS) and name in _CHANGES:
+            self._check_own(bound, f".{name}()")
+        module = getattr(function, "__module__", None)
+        owner = bound if isinstance(bound, type) else type(bound)
+        pure = name not in _IMPURE and (
+            module in _PURE
+            or (bound is not None and not isinstance(bound, ModuleType) and _is_pure(owner))
+            or (isinstance(bound, ModuleType) and bound.__name__ in _PURE)
+            or isinstance(function, MethodDescriptorType | WrapperDescriptorType)
+            or function in (os.getenv, os.environ.get)
+        )
+        if not pure:
+            where = f"{module}." if module and module != "builtins" else ""
+            raise self.refusal(
+                f"{where}{getattr(function, '__qualname__', name)}()",
+                "the recorder does not know it, so it can't run natively",
+                "do it in on_start, and keep what it gives as an attribute of the user",
+            )
+        return function(*args, **kwargs)
+
+    def _call_with_symbols(self, function: Any, bound: Any, args: Any, kwargs: Any) -> Any:
+        name = getattr(function, "__name__", type(function).__name__)
+        if isinstance(bound, str):
+            return shims.method_of_str(self, bound, name, args, kwargs)
+        if isinstance(bound, _CONTAINERS) and name in _WITH_SYMBOLS:
+            if name in _CHANGES:
+                self._check_own(bound, f".{name}()")
+            return function(*args, **kwargs)
+        if function in _BUILTINS_WITH_SYMBOLS or function in (sum, any, all, sorted, isinstance):
+            return function(*args, **kwargs)
+        raise self.refusal(
+            f"{getattr(function, '__qualname__', name)}()",
+            "it can't be done with what is known only when the plan runs",
+            "do it in on_start, or leave it to values that are recorded",
+        )
+
+    def _check_own(self, container: Any, construct: str) -> None:
+        if id(container) in self.outer:
+            raise self.refusal(
+                construct,
+                "it changes what agents share, or what outlives the task",
+                "keep it as a text or number in an attribute of the user",
+            )
+
+    def store_into(self, target: Any) -> Any:
+        """Check what an attribute or item is about to be stored in."""
+        if isinstance(target, _CONTAINERS):
+            self._check_own(target, "[...] =")
+        elif not isinstance(target, Native):
+            raise self.refusal(
+                f"storing into a {type(target).__name__}",
+                "only attributes of the user are kept natively",
+            )
+        return target
+
+    def getattr(self, value: Any, name: str) -> Any:
+        """Read an attribute."""
+        found = getattr(value, name)
+        if not isinstance(value, Native):
+            self.note_shared(found)
+        return found
+
+    def getitem(self, value: Any, key: Any) -> Any:
+        """Read value[key]."""
+        if not isinstance(key, Native) or isinstance(value, Native):
+            return value[key]
+        if isinstance(value, list | tuple) and isinstance(key, Sym):
+            return self.pick(value, key)
+        raise self.refusal(
+            "[...] with what is known only when the plan runs",
+            "it picks from lists and tuples only",
+            "write the cases as if/elif",
+        )
+
+    def pick(self, entries: Any, index: Sym) -> Any:
+        """Return entries[index]."""
+        entries = list(entries)
+        if not entries:
+            raise self.refusal("[...]", "of an empty list")
+        if all(is_scalar(entry) for entry in entries):
+            kinds = {kind_of(entry) for entry in entries}
+            kind = kinds.pop() if len(kinds) == 1 else Kind.UNSET
+            if kind is Kind.NONE:
+                return None
+            table = tuple(operand_of(entry) for entry in entries)
+            return self.compute(Op.PICK, what=table, a=index.operand(), kind=kind)
+        for number, entry in enumerate(entries[:-1]):
+            if self.fork(Test.EQ, index.operand(), const(number)):
+                return entry
+        return entries[-1]
+
+    def which(self, counts: list[int]) -> int:
+        """Draw an index, each as often as its count says."""
+        drawn = self.compute(
+            Op.GEN, Kind.INT, what=Source.RANDRANGE, a=const(0), b=const(sum(counts)), c=const(1)
+        )
+        end = 0
+        for index, count in enumerate(counts[:-1]):
+            end += count
+            if count and self.fork(Test.LT, drawn.operand(), const(end)):
+                return index
+        return len(counts) - 1
+
+    def search(self, regex: tuple[str, int], text: Input, group: int) -> Ref:
+        """Return a group of a regular expression's match in a text."""
+        key = regex, text, group
+        if key not in self._searches:
+            self._searches[key] = self.emit(Op.SEARCH, what=regex, a=text, b=group)
+        return self._searches[key]
+
+    def fstring(self, *parts: Any) -> Any:
+        """Return what an f-string is."""
+        done: list[str | Part] = []
+        for part in parts:
+            if isinstance(part, str):
+                done.append(part)
+            else:
+                done += shims.formatted(self, *part)
+        return self.text(tuple(done))
+
+    def text(self, parts: Parts) -> Any:
+        """Return a text of parts: a str if there is no symbol in it."""
+        if all(isinstance(part, str) for part in parts):
+            return "".join(str(part) for part in parts)
+        return Text(self, parts)
+
+    def mod(self, left: Any, right: Any) -> Any:
+        """Return left % right."""
+        if isinstance(left, str) and has_symbol(right):
+            return shims.percent(self, left, right)
+        return left % right
+
+    def is_in(self, item: Any, container: Any) -> bool:
+        """Decide `item in container`."""
+        if isinstance(container, Native):
+            return container.__contains__(item)  # type: ignore[attr-defined,no-any-return]
+        if not isinstance(item, Sym):
+            return item in container
+        if isinstance(container, str):
+            return self.fork(Test.IN, item.operand(), const(container))
+        if isinstance(container, list | tuple | set | frozenset | dict | range):
+            ordered = sorted(container, key=repr) if isinstance(container, set) else container
+            return any(bool(item == entry) for entry in ordered)
+        raise self.refusal("in", f"of a {type(container).__name__}")
+
+    def not_in(self, item: Any, container: Any) -> bool:
+        """Decide `item not in container`."""
+        return not self.is_in(item, container)
+
+    def is_same(self, left: Any, right: Any) -> bool:
+        """Decide `left is right`."""
+        for value, other in ((left, right), (right, left)):
+            if isinstance(value, Sym):
+                if other is None:
+                    return value.is_none()
+                if isinstance(other, bool):
+                    if value.kind is Kind.UNSET:
+                        mask = 1 << Kind.BOOL
+                        return self.fork(Test.KIND, value.operand(), mask) and bool(value == other)
+                    return value.kind is Kind.BOOL and bool(value == other)
+                raise self.refusal("is", "only with None, True and False", "use ==")
+            if isinstance(value, Cond):
+                return bool(value) is other
+        return left is right
+
+    def not_same(self, left: Any, right: Any) -> bool:
+        """Decide `left is not right`."""
+        return not self.is_same(left, right)
+
+    def super_of(self, cls: type, instance: Any) -> Any:
+        """Return what super() is in a method of cls."""
+        if not isinstance(instance, Native):
+            return super(cls, instance)
+        return instance.super_of(cls)
+
+    def assertion(self, *message: Any) -> AssertionError:
+        """Return what a failed assert raises."""
+        return AssertionError(*message)
+
+    def raising(self, error: Any) -> Any:
+        """Note an exception that the task raises by itself."""
+        if isinstance(error, type) and issubclass(error, BaseException):
+            error = error()
+        self._raised.append(error)
+        return error
+
+    @contextmanager
+    def trying(self, *types: Any) -> Generator[None]:
+        """Hold what a try catches, while its body runs."""
+        flat = [
+            kind for given in types for kind in (given if isinstance(given, tuple) else [given])
+        ]
+        before = self._handlers
+        self._handlers = [*before, *flat]
+        try:
+            yield
+        finally:
+            self._handlers = before
+
+    def handling(self) -> None:
+        """Check that what an except has caught is the task's own."""
+        error = sys.exc_info()[1]
+        if isinstance(error, Refusal | EndOfPath):
+            raise error
+        if not any(error is own for own in self._raised):
+            raise self.refusal(
+                "except", f"the recorder can't tell when {type(error).__name__} is raised: {error}"
+            )
+
+    # Running
+
+    def record(self, task: Callable[[], Any], entry: FunctionType) -> Tree:
+        """Run a task until every outcome of every branch is known. Raises NotRecordable."""
+        tree = Tree()
+        self._entry = entry.__code__
+        replayed = Trace()
+        for _ in range(MAX_PATHS):
+            self._prepare(replayed)
+            self._run(task)
+            try:
+                tree.add(self.trace)
+            except Diverged as error:
+                file, _, line = error.step.line.rpartition(":")
+                raise NotRecordable(
+                    file, int(line or 0), entry.__name__, "it does something else each time it runs"
+                ) from None
+            decisions = self.trace.decisions
+            while decisions and not decisions[-1]:
+                decisions.pop()
+            if not decisions:
+                return tree
+            replayed = Trace(decisions=[*decisions[:-1], False])
+        raise NotRecordable(
+            self._entry.co_filename,
+            self._entry.co_firstlineno,
+            entry.__name__,
+            f"it has more than {MAX_PATHS} paths",
+            "make fewer decisions on responses and random values, or split the task",
+        )
+
+    def _run(self, task: Callable[[], Any]) -> None:
+        try:
+            task()
+        except Refusal as error:
+            raise error.reason from None
+        except EndOfPath:
+            self._check()
+        except StopUser:
+            self._check()
+            self.emit(Op.STOP)
+        except Exception as error:
+            self._check()
+            self._end_by(error)
+        else:
+            self._check()
+            self.emit(Op.END)
+
+    def _check(self) -> None:
+        if self.refused is not None:
+            raise self.refused
+        for response in self.open_requests:
+            raise NotRecordable(
+                *response.place,
+                "catch_response=True",
+                "without a with-block the request is never counted",
+                "write `with self.client...(..., catch_response=True) as response:`",
+            )
+
+    def _end_by(self, error: Exception) -> None:
+        own = any(error is raised for raised in self._raised)
+        if not own or type(error).__module__.startswith("locust"):
+            frames = error.__traceback__
+            place = self._entry.co_filename, self._entry.co_firstlineno
+            while frames is not None:
+                if frames.tb_frame.f_code in self.codes:
+                    place = frames.tb_frame.f_code.co_filename, frames.tb_lineno
+                frames = frames.tb_next
+            raise NotRecordable(*place, type(error).__name__, f"{error}") from error
+        parts: Parts = ()
+        if len(error.args) == 1:
+            value = error.args[0]
+            quoted = isinstance(error, KeyError)
+            parts = (repr(value),) if quoted and isinstance(value, str) else parts_of(value)
+        elif error.args:
+            parts = (str(error),)
+        self.emit(Op.RAISE, what=(type(error).__name__, parts))
+
+    def clear(self) -> None:
+        """Leave the locustfile's modules as they were."""
+        for names in self._injected:
+            names.pop(rewrite.RUNTIME, None)
+
+
+class EndOfPath(BaseException):
+    """The path of a task is over."""
+
+
+def _is_pure(owner: type) -> bool:
+    return (owner.__module__ in _PURE and owner.__module__ != "builtins") or owner in _PURE_TYPES

@@ -1,0 +1,125 @@
+"""The tasks of a user class, and the waits between them."""
+
+from __future__ import annotations
+
+import inspect
+from types import FunctionType
+from typing import Any
+
+from locust import wait_time as waits
+from locust.user.sequential_taskset import SequentialTaskSet
+from locust.user.task import TaskSet as LocustTaskSet
+
+from opscore_fast.recording.branches import Builder
+from opscore_fast.recording.client import Agent, Slots, TaskSetSelf
+from opscore_fast.recording.plan import NOTHING, Pace, Plan, TaskSet, Wait
+from opscore_fast.recording.refusal import NotRecordable
+from opscore_fast.recording.runtime import Runtime
+
+_CODES = {
+    waits.between(0, 1).__code__: Pace.BETWEEN,
+    waits.constant(1).__code__: Pace.CONSTANT,
+    waits.constant_pacing(1).__code__: Pace.PACING,
+}
+if hasattr(waits, "poisson"):  # not in older versions of Locust
+    _CODES[waits.poisson(1).__code__] = Pace.POISSON
+
+
+def wait_of(plan: Plan, function: Any, user: Any) -> Wait:
+    """Return the wait that a wait_time is."""
+    function = getattr(function, "__func__", function)
+    if isinstance(function, int | float):
+        return Wait(Pace.CONSTANT, float(function))
+    if function is None or function is type(user).__mro__[-2].__dict__.get("wait_time"):
+        return Wait(Pace.CONSTANT, 0.0)
+    pace = _CODES.get(getattr(function, "__code__", None))
+    if pace is None:
+        plan.samples.append(function)
+        return Wait(Pace.SAMPLES, samples=len(plan.samples) - 1, function=function)
+    values = inspect.getclosurevars(function).nonlocals
+    if pace is Pace.BETWEEN:
+        return Wait(pace, float(values["min_wait"]), float(values["max_wait"]))
+    return Wait(pace, float(values["rate" if pace is Pace.POISSON else "wait_time"]))
+
+
+class Recorder:
+    """Records all tasks of a user into a plan."""
+
+    def __init__(self, rt: Runtime, user: Any, plan: Plan) -> None:
+        self.rt, self.user, self.plan = rt, user, plan
+        self.slots = Slots()
+        self.trees: list[tuple[str, Any]] = []
+        self._programs: dict[Any, int] = {}
+        self._sets: dict[Any, int] = {}
+
+    def run(self) -> None:
+        """Record; the programs' trees are in trees then."""
+        user, cls = self.user, type(self.user)
+        own = TaskSet(False, [], wait_of(self.plan, cls.wait_time, user), NOTHING, cls.__name__)
+        self.plan.sets.append(own)
+        for task in cls.tasks:
+            own.choices.append(self._choice(task, None))
+        if not own.choices:
+            raise NotRecordable(*place_of(cls), cls.__name__, "it has no tasks")
+
+    def _choice(self, task: Any, owner: type[LocustTaskSet] | None) -> tuple[str, int]:
+        if isinstance(task, type) and issubclass(task, LocustTaskSet):
+            return "set", self._set(task)
+        return "program", self._program(task, owner)
+
+    def _program(self, task: Any, owner: type[LocustTaskSet] | None) -> int:
+        key = task, owner
+        if key in self._programs:
+            return self._programs[key]
+        if not isinstance(task, FunctionType):
+            raise NotRecordable(
+                *place_of(type(self.user)), str(task), "only functions are recorded"
+            )
+        rt = self.rt
+
+        def run() -> Any:
+            agent = Agent(rt, self.user, self.slots)
+            instance = agent if owner is None else TaskSetSelf(rt, owner, agent)
+            return rt.rewritten(task)(instance)
+
+        self._programs[key] = len(self.trees)
+        self.trees.append((task.__name__, rt.record(run, task)))
+        return self._programs[key]
+
+    def _set(self, cls: type[LocustTaskSet]) -> int:
+        if cls in self._sets:
+            return self._sets[cls]
+        index = self._sets[cls] = len(self.plan.sets)
+        default = LocustTaskSet.__dict__.get("wait_time")
+        own = getattr(cls, "wait_time", None)
+        given = own if own is not None and own is not default else type(self.user).wait_time
+        wait = wait_of(self.plan, given, self.user)
+        made = TaskSet(issubclass(cls, SequentialTaskSet), [], wait, NOTHING, cls.__name__)
+        self.plan.sets.append(made)
+        for name in ("__init__", "wait", "get_next_task", "execute_task", "run"):
+            base = SequentialTaskSet if made.sequential else LocustTaskSet
+            if getattr(cls, name) is not getattr(base, name):
+                raise NotRecordable(
+                    *place_of(cls), f"{cls.__name__}.{name}", "it is not Locust's own"
+                )
+        if cls.on_start is not LocustTaskSet.on_start:
+            made.on_start = self._program(cls.on_start, cls)
+        for task in cls.tasks:
+            made.choices.append(self._choice(task, cls))
+        if not made.choices:
+            raise NotRecordable(*place_of(cls), cls.__name__, "it has no tasks")
+        return index
+
+    def lower(self, builder: Builder) -> None:
+        """Put the programs into the plan."""
+        for path, kind in self.slots.kinds.items():
+            builder.slot(path, kind, path in self.rt.written)
+        for name, tree in self.trees:
+            self.plan.programs.append(tree.lower(name, builder))
+
+
+def place_of(cls: type) -> tuple[str, int]:
+    try:
+        return inspect.getsourcefile(cls) or "", inspect.getsourcelines(cls)[1]
+    except (OSError, TypeError):
+        return cls.__module__, 0
