@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from types import FunctionType, MethodType
@@ -501,6 +502,7 @@ class _Build:
         Authorization header is to be, if it is the session's."""
         agent, user = self._agent, self._agent.user
         session = user.client
+        unheard: Any = EventHook  # untyped in Locust
         headers: dict[str, Any] = {}
         for name in session_headers(user):
             path = (HEADERS, name)
@@ -514,11 +516,11 @@ class _Build:
             authorization = self._markers.plant(value, Encoding.HEADER)
         if self._fast:
             probe: Any = FastHttpSession(
-                session.base_url, EventHook(), None, headers=headers, unix_socket=_NOWHERE
+                session.base_url, unheard(), None, headers=headers, unix_socket=_NOWHERE
             )
             probe.auth_header = authorization
             return probe, None
-        probe = HttpSession(session.base_url, EventHook(), None, unix_socket=_NOWHERE)
+        probe = HttpSession(session.base_url, unheard(), None, unix_socket=_NOWHERE)
         probe.headers = type(session.headers)(
             {name: headers.get(name, value) for name, value in session.headers.items()}
         )
@@ -686,8 +688,11 @@ class Response(Native):
 
     def json(self) -> Json:
         """As the response's."""
-        if self.rt.is_caught(ValueError):
-            self.rt.need_json(self.step)
+        error: ValueError = requests.JSONDecodeError("Expecting value", "", 0)
+        if self.fast:
+            error = json.JSONDecodeError("Expecting value", "", 0)
+        if self.rt.is_caught(type(error)):
+            self.rt.need_json(self.step, error)
         return Json(self.rt, self.step, ())
 
     def __bool__(self) -> bool:

@@ -148,7 +148,7 @@ def _value(user: Any, path: tuple[str | int, ...]) -> Any:
         return session_headers(user).get(str(path[1]), _MISSING)
     if path[0] == AUTH:
         return session_auth(user)
-    value = getattr(user, str(path[0]), _MISSING)
+    value: Any = getattr(user, str(path[0]), _MISSING)
     for step in path[1:]:
         try:
             value = value[step]

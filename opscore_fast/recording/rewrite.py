@@ -217,6 +217,12 @@ class _Rewriter(ast.NodeTransformer):
             node.body = [ast.With([context], node.body)]
         return node
 
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        names = [alias.asname or alias.name for alias in node.names]
+        noted = [_runtime("note_shared", *(ast.Name(name, ast.Load()) for name in names))]
+        body: list[ast.stmt] = [node, *(ast.Expr(call) for call in noted)]
+        return ast.If(ast.Constant(True), body, [])
+
     def visit_Global(self, node: ast.Global) -> ast.AST:
         raise CannotRewrite(node.lineno, "global", "what agents share can't change in a task")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import sysconfig
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +53,8 @@ from opscore_fast.recording.symbols import (
 )
 
 _MAX_STEPS = 4096
+_TOO_MANY = f"the task has more than {MAX_PATHS} paths"
+_FEWER = "make fewer decisions on responses and random values, or split the task"
 
 _LIBRARIES = tuple(
     str(Path(path).resolve()) + os.sep
@@ -72,12 +76,13 @@ _IMPURE = {
     "utcnow", "fromtimestamp",
 }  # fmt: skip
 _PURE_TYPES = (str, bytes, int, float, bool, tuple, list, dict, set, frozenset, type(None))
-_CONTAINERS = (list, dict, set)
+_CONTAINERS = (list, dict, set, deque)
 
 # Methods of containers that may take symbols, and those that change the container.
 _CHANGES = {
     "append", "extend", "insert", "remove", "pop", "popitem", "clear", "update", "setdefault",
-    "sort", "reverse", "add", "discard", "__setitem__", "__delitem__",
+    "sort", "reverse", "add", "discard", "__setitem__", "__delitem__", "appendleft", "popleft",
+    "extendleft", "rotate",
 }  # fmt: skip
 _WITH_SYMBOLS = {
     "append", "extend", "insert", "pop", "update", "setdefault", "get", "items", "values", "keys",
@@ -175,6 +180,8 @@ class Runtime:
             return self._known[key]
         self.emit(Op.BRANCH, what=test, a=a, b=b)
         decisions = self.trace.decisions
+        if self._next_decision >= MAX_PATHS:
+            raise self.refusal("a decision", _TOO_MANY, _FEWER)
         if self._next_decision == len(decisions):
             decisions.append(True)
         outcome = self._known[key] = decisions[self._next_decision]
@@ -195,12 +202,13 @@ class Runtime:
             self.emit(Op.NEED, what=why, a=reference)
         self._needed.add(reference)
 
-    def need_json(self, step: int) -> None:
-        """Go on only if a response is JSON."""
+    def need_json(self, step: int, error: ValueError | None = None) -> None:
+        """Go on only if a response is JSON. error: what the task would see if it is not."""
+        error = error or json.JSONDecodeError("Expecting value", "", 0)
         if self.fork(Test.TRUE, self.take(step, Take.IS_JSON), 0):
             return
-        if self.is_caught(ValueError):
-            raise self.raising(shims.json_error())
+        if self.is_caught(type(error)):
+            raise self.raising(error)
         self.emit(Op.NEED, what=("the response is no JSON",), a=NEVER)
         raise EndOfPath
 
@@ -214,9 +222,12 @@ class Runtime:
         """Call a function as the task does."""
         bound = getattr(function, "__self__", None)
         if isinstance(function, Native) or isinstance(bound, Native):
-            if isinstance(function, MethodType) and self._is_users(function.__func__):
-                return self.rewritten(function.__func__)(bound, *args, **kwargs)
+            inner: Any = getattr(function, "__func__", None)
+            if isinstance(function, MethodType) and self._is_users(inner):
+                return self.rewritten(inner)(bound, *args, **kwargs)
             return function(*args, **kwargs)
+        if function is next and args:
+            self._check_own(args[0], "next()")
         shim = shims.find(function)
         if shim is not None:
             return shim(self, *args, **kwargs)
@@ -269,7 +280,7 @@ class Runtime:
         return made
 
     def _note_outer(self, function: FunctionType) -> None:
-        names = function.__code__.co_names
+        names = {name for code in rewrite.codes_of(function) for name in code.co_names}
         values = [function.__globals__[name] for name in names if name in function.__globals__]
         for cell in function.__closure__ or ():
             try:
@@ -289,6 +300,8 @@ class Runtime:
                 waiting += value.values() if isinstance(value, dict) else value
             elif isinstance(value, tuple):
                 waiting += value
+            elif hasattr(type(value), "__next__"):
+                self.outer[id(value)] = value
 
     def _call_plain(self, function: Any, bound: Any, args: Any, kwargs: Any) -> Any:
         name = getattr(function, "__name__", type(function).__name__)
@@ -412,6 +425,15 @@ class Runtime:
                 done += shims.formatted(self, *part)
         return self.text(tuple(done))
 
+    def as_text(self, value: Any) -> Parts:
+        """Return a text's parts; what turns out to be none ends the task as a TypeError."""
+        if isinstance(value, Sym) and value.kind is Kind.UNSET:
+            operand = value.operand()
+            if not self.fork(Test.KIND, operand, 1 << Kind.TEXT):
+                raise self.raising(TypeError("a text is needed, not a number, None or JSON"))
+            self.texts.add(operand)
+        return parts_of(value)
+
     def text(self, parts: Parts) -> Any:
         """Return a text of parts: a str if there is no symbol in it."""
         if all(isinstance(part, str) for part in parts):
@@ -427,7 +449,7 @@ class Runtime:
     def is_in(self, item: Any, container: Any) -> bool:
         """Decide `item in container`."""
         if isinstance(container, Native):
-            return container.__contains__(item)  # type: ignore[attr-defined,no-any-return]
+            return container.__contains__(item)
         if not isinstance(item, Sym):
             return item in container
         if isinstance(container, str):
@@ -455,6 +477,8 @@ class Runtime:
                 raise self.refusal("is", "only with None, True and False", "use ==")
             if isinstance(value, Cond):
                 return bool(value) is other
+            if isinstance(value, Native) and other is None and hasattr(type(value), "is_none"):
+                return bool(value.is_none())
         return left is right
 
     def not_same(self, left: Any, right: Any) -> bool:
@@ -469,7 +493,8 @@ class Runtime:
 
     def assertion(self, *message: Any) -> AssertionError:
         """Return what a failed assert raises."""
-        return AssertionError(*message)
+        error: AssertionError = self.raising(AssertionError(*message))
+        return error
 
     def raising(self, error: Any) -> Any:
         """Note an exception that the task raises by itself."""
@@ -528,8 +553,8 @@ class Runtime:
             self._entry.co_filename,
             self._entry.co_firstlineno,
             entry.__name__,
-            f"it has more than {MAX_PATHS} paths",
-            "make fewer decisions on responses and random values, or split the task",
+            _TOO_MANY,
+            _FEWER,
         )
 
     def _run(self, task: Callable[[], Any]) -> None:
@@ -554,7 +579,8 @@ class Runtime:
             raise self.refused
         for response in self.open_requests:
             raise NotRecordable(
-                *response.place,
+                response.place[0],
+                response.place[1],
                 "catch_response=True",
                 "without a with-block the request is never counted",
                 "write `with self.client...(..., catch_response=True) as response:`",

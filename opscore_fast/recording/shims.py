@@ -375,7 +375,7 @@ def _getattr(rt: Runtime, value: Any, name: Any, *default: Any) -> Any:
 
 def _hasattr(rt: Runtime, value: Any, name: Any) -> bool:
     has = getattr(type(value), "has", None)
-    return has(value, name) if has is not None else value._no("hasattr()")
+    return bool(has(value, name)) if has is not None else value._no("hasattr()")
 
 
 def _setattr(rt: Runtime, value: Any, name: Any, item: Any) -> None:
@@ -387,11 +387,6 @@ def _truth(rt: Runtime, value: Any) -> bool:
 
 
 # json, re
-
-
-def json_error() -> json.JSONDecodeError:
-    """Return what json() of a response raises whose body is no JSON."""
-    return json.JSONDecodeError("Expecting value", "", 0)
 
 
 def _dumps(rt: Runtime, value: Any, **options: Any) -> Any:
@@ -428,7 +423,7 @@ def _loads(rt: Runtime, text: Any) -> Json:
     body = _body_of(text)
     if body is None:
         raise rt.refusal("json.loads()", "of a response's text only")
-    if rt.is_caught(ValueError):
+    if rt.is_caught(json.JSONDecodeError):
         rt.need_json(body.step)
     return Json(rt, body.step, ())
 
@@ -459,7 +454,7 @@ class Match(Native):
         if len(groups) > 1:
             return tuple(self.group(group) for group in groups)
         group = groups[0] if groups else 0
-        index = re.compile(*self._regex).groupindex.get(group, group)
+        index = re.compile(*self._regex).groupindex.get(str(group), group)
         if not isinstance(index, int) or not 0 <= index <= re.compile(*self._regex).groups:
             self._no(f"group({group!r})")
         reference = self._group(index)
@@ -502,7 +497,7 @@ def method_of_str(rt: Runtime, text: str, name: str, args: Any, kwargs: Any) -> 
             if not isinstance(item, str) and kind_of(item) not in (Kind.TEXT, Kind.UNSET):
                 raise rt.refusal("join()", "of texts only", "use str()")
             parts += [text] if number and text else []
-            parts += parts_of(item)
+            parts += rt.as_text(item)
         return rt.text(tuple(parts))
     if name == "format":
         return _format_method(rt, text, args, kwargs)
@@ -560,7 +555,7 @@ def percent(rt: Runtime, text: str, values: Any) -> Any:
 def formatted(rt: Runtime, value: Any, conversion: int, spec: Any) -> Parts:
     """Return format(value, spec) as parts, after a conversion (ord of a letter, or -1)."""
     if not has_symbol(value) and not isinstance(spec, Native):
-        convert = {115: str, 114: repr, 97: ascii}.get(conversion)
+        convert: Any = {115: str, 114: repr, 97: ascii}.get(conversion)
         return (format(convert(value) if convert else value, spec),)
     if isinstance(value, BaseException):
         value, conversion = _str(rt, value), -1

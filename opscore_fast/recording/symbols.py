@@ -126,9 +126,8 @@ class Sym(Native):
         if op is Op.ADD and Kind.TEXT in (self.kind, kind_of(other)):
             if not {self.kind, kind_of(other)} <= {Kind.TEXT, Kind.UNSET}:
                 self._no("+ of a text and something else", "use an f-string or str()")
-            if self.kind == kind_of(other):
-                both = (other, self) if swapped else (self, other)
-                return Text(self.rt, parts_of(both[0]) + parts_of(both[1]))
+            first, second = (other, self) if swapped else (self, other)
+            return Text(self.rt, self.rt.as_text(first) + self.rt.as_text(second))
         a, b = self.operand(), operand_of(other)
         if swapped:
             a, b = b, a

@@ -25,14 +25,13 @@ if hasattr(waits, "poisson"):  # not in older versions of Locust
     _CODES[waits.poisson(1).__code__] = Pace.POISSON
 
 
-def wait_of(plan: Plan, function: Any, user: Any) -> Wait:
+def wait_of(plan: Plan, function: Any) -> Wait:
     """Return the wait that a wait_time is."""
     function = getattr(function, "__func__", function)
     if isinstance(function, int | float):
         return Wait(Pace.CONSTANT, float(function))
-    if function is None or function is type(user).__mro__[-2].__dict__.get("wait_time"):
-        return Wait(Pace.CONSTANT, 0.0)
-    pace = _CODES.get(getattr(function, "__code__", None))
+    code: Any = getattr(function, "__code__", None)
+    pace = _CODES.get(code)
     if pace is None:
         plan.samples.append(function)
         return Wait(Pace.SAMPLES, samples=len(plan.samples) - 1, function=function)
@@ -54,8 +53,8 @@ class Recorder:
 
     def run(self) -> None:
         """Record; the programs' trees are in trees then."""
-        user, cls = self.user, type(self.user)
-        own = TaskSet(False, [], wait_of(self.plan, cls.wait_time, user), NOTHING, cls.__name__)
+        cls = type(self.user)
+        own = TaskSet(False, [], wait_of(self.plan, cls.wait_time), NOTHING, cls.__name__)
         self.plan.sets.append(own)
         for task in cls.tasks:
             own.choices.append(self._choice(task, None))
@@ -93,7 +92,7 @@ class Recorder:
         default = LocustTaskSet.__dict__.get("wait_time")
         own = getattr(cls, "wait_time", None)
         given = own if own is not None and own is not default else type(self.user).wait_time
-        wait = wait_of(self.plan, given, self.user)
+        wait = wait_of(self.plan, given)
         made = TaskSet(issubclass(cls, SequentialTaskSet), [], wait, NOTHING, cls.__name__)
         self.plan.sets.append(made)
         for name in ("__init__", "wait", "get_next_task", "execute_task", "run"):
