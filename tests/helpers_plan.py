@@ -250,7 +250,8 @@ class Agent:
             Source.RANDRANGE: lambda: random.randrange(a, b, c),
             Source.GAUSS: lambda: random.gauss(a, b),
             Source.EXPOVARIATE: lambda: random.expovariate(a),
-            Source.BITS: lambda: random.getrandbits(a), Source.HEX: lambda: random.randbytes(a).hex(),
+            Source.BITS: lambda: random.getrandbits(a),
+            Source.HEX: lambda: random.randbytes(a).hex(),
             Source.STRING: lambda: "".join(random.choices(b, k=a)),
         }[source]()  # fmt: skip
 

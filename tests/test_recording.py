@@ -22,6 +22,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 import opscore_fast
+from opscore_fast import _core
 from opscore_fast.recording.plan import Encoding, Op, Pace, Plan, Value
 from opscore_fast.recording.record import NotRecordable, record, slot_values
 
@@ -141,6 +142,7 @@ def same(
     ours = module_of(tmp_path, text, "opscore_fast", "HttpUser")
     first = new_user(ours, attributes)
     plan = record(first)
+    _core.Plan(plan, {})  # which checks every index and operand
     slots = slot_values(first, plan)
     programs = [plan.sets[0].choices[n][1] for n in range(len(ours.U.tasks))]
     for number, program in enumerate(programs):
@@ -376,7 +378,9 @@ def test_a_missing_value_fails_the_request_and_ends_the_task(tmp_path: Path) -> 
 
 def recorded(tmp_path: Path, text: str, user: str = "HttpUser", **attributes: Any) -> Plan:
     module = module_of(tmp_path, text, "opscore_fast", user)
-    return record(new_user(module, attributes))
+    plan = record(new_user(module, attributes))
+    _core.Plan(plan, {})
+    return plan
 
 
 def test_values_are_drawn_anew_each_time(tmp_path: Path) -> None:
@@ -643,6 +647,7 @@ def test_the_teams_scenarios_are_recorded(number: int) -> None:
         user.agent_id = "agent-1"
         user.client.headers = {"Content-Type": "application/json", "Authorization": "Bearer x"}
         plan = record(user)
+        _core.Plan(plan, {})
     finally:
         locust.HttpUser = theirs  # type: ignore[misc]
         sys.path.remove(str(folder))
