@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rig import BenchError
-from rig.nginx import ANSWER, LARGE, Nginx
+from rig.nginx import ACCEPTED, ANSWER, LARGE, Nginx
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Workload:
 POST = Workload("post", "http", "POST", "/", len(ANSWER))
 LARGE_GET = Workload("get-100k", "http", "GET", "/100k", LARGE)
 HTTPS_POST = Workload("post-https", "https", "POST", "/", len(ANSWER))
+STATE = Workload("state", "http", "POST", "/v1/opscore/agent/[id]/state", len(ACCEPTED))
+"""Every user registers an agent of its own and then updates its state, over and over."""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from rig import BenchError, locust_run
 
-from peers import Run, Sample, Workload, check_count
+from peers import STATE, Run, Sample, Workload, check_count
 
 
 @dataclass(frozen=True)
 class LocustUser:
-    """The peer for one user class; all of them run the same locustfile."""
+    """The peer for one user class; all of them run the same locustfiles."""
 
     user: locust_run.UserClass
 
@@ -27,7 +27,7 @@ class LocustUser:
         """Requests and CPU over the steady part of one run."""
         served = run.nginx.served()
         got = locust_run.run(
-            "saturated.py",
+            "state.py" if workload is STATE else "saturated.py",
             self.user,
             users,
             run.nginx.url(workload.scheme),

@@ -1,18 +1,16 @@
 """wrk: what a load generator in C costs that does nothing but send and count."""
 
 import json
-import os
-import shutil
-import subprocess
-import time
 from pathlib import Path
 
-from rig import BenchError, machine, process
+from rig import BenchError
 from rig.locust_run import BODY
 
-from peers import Run, Sample, Workload, check_count
+from peers import STATE, Run, Sample, Workload, _command
 
-_SCRIPT = Path(__file__).parents[1] / "request.lua"
+_BENCHMARKS = Path(__file__).parents[1]
+_CONSTANT = _BENCHMARKS / "request.lua"
+_SCENARIO = _BENCHMARKS / "scenario.lua"
 
 
 class Wrk:
@@ -22,36 +20,29 @@ class Wrk:
 
     def missing(self, directory: Path) -> str | None:
         """Why wrk can't be measured, in one line, or None."""
-        return None if shutil.which("wrk") else "no such command (Debian package wrk)"
+        return None if _command.find("wrk") else "no such command (Debian package wrk)"
 
     def measure(self, workload: Workload, users: int, run: Run) -> Sample:
         """One run of wrk; its CPU is that of the whole process."""
-        command = ["wrk", "-t", "1", "-c", str(users), "-d", f"{max(1, round(run.seconds))}s"]
-        command += ["-s", str(_SCRIPT), run.nginx.url(workload.scheme) + workload.path]
-        env = os.environ | {"BENCH_METHOD": workload.method, "BENCH_BODY": json.dumps(BODY)}
-        output = run.directory / "wrk.out"
-        served = run.nginx.served()
-        started = time.perf_counter()
-        server_before = machine.process_cpu(run.nginx.worker_pid)
-        with output.open("wb") as log:
-            wrk = process.start(command, run.core, log, env=env, errors=subprocess.STDOUT)
-        try:
-            usage = process.wait_with_usage(wrk, run.seconds + 30)
-        finally:
-            process.stop(wrk)
-        wall = time.perf_counter() - started
-        server = machine.process_cpu(run.nginx.worker_pid) - server_before
-        line = process.last_line(output)
-        if wrk.returncode or not line.startswith("{"):
-            raise BenchError(f"wrk failed: {line}")
-        got = json.loads(line)
-        check_count(got["requests"], run.nginx, served)
-        if got["requests"] <= 0 or got["bytes"] / got["requests"] < workload.content:
-            raise BenchError(f"wrk got no whole answers: {line}")
-        # The share of the server's core is that of the run, start and end included.
-        server *= got["seconds"] / wall
-        cpu = usage.ru_utime + usage.ru_stime
-        return Sample(got["requests"], got["failures"], got["seconds"], cpu, server)
+        script, path = _CONSTANT, workload.path
+        if workload is STATE:
+            script, path = _SCENARIO, ""
+        command = [_command.require("wrk"), "-t", "1", "-c", str(users)]
+        command += ["-d", f"{max(1, round(run.seconds))}s", "-s", str(script)]
+        command += [run.nginx.url(workload.scheme) + path]
+        env = {
+            "BENCH_METHOD": workload.method,
+            "BENCH_BODY": json.dumps(BODY),
+            "BENCH_USERS": str(users),
+        }
+        finished = _command.execute(command, run, env)
+        line = finished.output.strip().splitlines()[-1:]
+        if not line or not line[0].startswith("{"):
+            raise BenchError(f"wrk failed: {line[0] if line else 'no output'}")
+        got = json.loads(line[0])
+        content = got["bytes"] / got["requests"] if got["requests"] else 0.0
+        counted = _command.Counted(got["requests"], got["failures"], got["seconds"], content)
+        return _command.sample(counted, finished, workload, run)
 
 
 PEER = Wrk()

@@ -10,6 +10,9 @@ from typing import Any
 
 from rig import BenchError
 
+PEERS = Path(__file__).parents[2] / "build" / "bench" / "peers"
+"""Where install_peers.sh puts load generators, each with a NAME.version."""
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -51,6 +54,11 @@ def versions() -> dict[str, str | None]:
     found["nginx"] = _first_line(["nginx", "-v"])
     wrk = _first_line(["wrk", "-v"])
     found["wrk"] = wrk and re.sub(r"\s*(\[.*|Copyright.*)$", "", wrk)
+    for name in ("oha", "bench-goose", "hey"):
+        version = PEERS / f"{name}.version"
+        found[name.removeprefix("bench-")] = (
+            version.read_text().strip() if version.is_file() else None
+        )
     found["openssl"] = _first_line(["openssl", "version"])
     return found
 

@@ -19,6 +19,12 @@ _TEMPLATE = Path(__file__).parents[1] / "nginx.conf"
 ANSWER = '{"status":"success","message":"State accepted"}'
 """Body of every answer to `POST /`."""
 
+REGISTERED = '{"status":"success","message":"Agent ID registered successfully."}'
+"""Body of the answer to a registration."""
+
+ACCEPTED = '{"status":"success","message":"State update accepted"}'
+"""Body of the answer to a state update."""
+
 LARGE = 100_000
 """Bytes in the answer to `GET /100k`."""
 
@@ -75,6 +81,8 @@ class Nginx:
             http_port=self._ports[0],
             https_port=self._ports[1],
             answer=ANSWER,
+            registered=REGISTERED,
+            accepted=ACCEPTED,
             prefix=self.prefix,
         )
         (self.prefix / "temp").mkdir(parents=True)
