@@ -24,7 +24,7 @@ export PYTHON VENV PORT
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help deps deps-test deps-bench install demo test test-all locust-tests lint format asan bench sdist wheel clean
+.PHONY: help deps deps-test deps-bench install demo test test-all locust-tests lint format asan bench bench-peers sdist wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -71,8 +71,11 @@ install: $(VENV)/.with-standin $(VENV)/.core ## Make the virtual environment and
 demo: install ## Run scenario 1 (500 users, 30 s) against the stand-in service
 	@scripts/demo.sh
 
-bench: deps-bench install $(VENV)/.with-test ## Compare with Locust's own users and with wrk
+bench: deps-bench install $(VENV)/.with-test ## Compare with Locust's own users, wrk and other load generators
 	@$(PY) benchmarks/bench.py $(ARGS)
+
+bench-peers: ## Install the other load generators that bench compares with (oha, goose, hey)
+	@benchmarks/install_peers.sh
 
 # ---- checking
 

@@ -42,7 +42,16 @@ class Section(Protocol):
         """What had to be reached."""
 
 
-_PEERS: list[Peer] = [throughput.HTTP_USER, throughput.FAST, throughput.OURS, throughput.WRK]
+_PEERS: list[Peer] = [
+    throughput.HTTP_USER,
+    throughput.FAST,
+    throughput.OURS,
+    throughput.WRK,
+    throughput.OHA,
+    throughput.GOOSE,
+    throughput.HEY,
+    throughput.K6,
+]
 
 
 def _absent(directory: Path) -> set[str]:
