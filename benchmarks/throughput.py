@@ -41,7 +41,7 @@ _PLAN: list[tuple[Workload, int, list[Peer]]] = [
     (POST, 50, [HTTP_USER, OUR_HTTP_USER, FAST, OURS, WRK]),
     (POST, 100, [FAST, OURS, WRK, OHA, GOOSE, HEY, K6]),
     (POST, 1, [FAST, OURS, WRK]),
-    (POST, 500, [FAST, OURS, WRK]),
+    (POST, 500, [FAST, OURS, WRK, OHA, GOOSE, HEY]),
     (LARGE_GET, 50, [FAST, OURS, WRK]),
     (HTTPS_POST, 50, [FAST, OURS, WRK]),
     (STATE, 100, [FAST, OURS, WRK]),
