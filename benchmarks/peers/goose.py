@@ -1,5 +1,6 @@
 """goose: Locust's idea in Rust. goose/ is the load test that it runs."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -21,7 +22,7 @@ class Goose:
         return _command.missing(_COMMAND)
 
     def measure(self, workload: Workload, users: int, run: Run) -> Sample:
-        """One run of goose; its CPU is that of the whole process."""
+        """One run of goose; its CPU is that from the first request to the end."""
         command = [_command.require(_COMMAND), "--host", run.nginx.url(workload.scheme)]
         command += ["--users", str(users), "--increase-rate", str(users * 10)]
         command += ["--run-time", f"{max(1, round(run.seconds))}s", "--no-reset-metrics"]
@@ -40,6 +41,7 @@ class Goose:
             raise BenchError(f"goose failed: {line[0] if line else 'no output'}")
         got = json.loads(line[0])
         counted = _command.Counted(got["requests"], got["failures"], got["seconds"])
+        finished = dataclasses.replace(finished, client_cpu=got["cpu"])
         return _command.sample(counted, finished, workload, run)
 
 

@@ -2,7 +2,7 @@
 //! counted as one line of JSON. Options are goose's own; the request comes from the environment.
 
 use std::env;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use goose::metrics::GooseMetrics;
@@ -26,8 +26,25 @@ static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
     }
 });
 
+/// CPU used before the first request: goose makes a TLS client for every user, which is not what
+/// a request costs.
+static BEFORE: OnceLock<f64> = OnceLock::new();
+
+/// Seconds of CPU, user and system, that this process has used.
+fn cpu() -> f64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: getrusage fills in the struct, of which all zeros is a valid one too.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
 async fn send(user: &mut GooseUser) -> TransactionResult {
     let wanted = &*WANTED;
+    BEFORE.get_or_init(cpu);
     let method = if wanted.get {
         GooseMethod::Get
     } else {
@@ -86,9 +103,10 @@ async fn main() -> Result<(), GooseError> {
     let succeeded: usize = metrics.requests.values().map(|r| r.success_count).sum();
     let failed: usize = metrics.requests.values().map(|r| r.fail_count).sum();
     println!(
-        "\n{{\"requests\": {}, \"failures\": {failed}, \"seconds\": {:.3}}}",
+        "\n{{\"requests\": {}, \"failures\": {failed}, \"seconds\": {:.3}, \"cpu\": {:.6}}}",
         succeeded + failed,
-        seconds(&metrics)
+        seconds(&metrics),
+        cpu() - BEFORE.get().unwrap_or(&0.0)
     );
     Ok(())
 }
