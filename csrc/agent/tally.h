@@ -6,6 +6,7 @@
 #ifndef OPF_AGENT_TALLY_H
 #define OPF_AGENT_TALLY_H
 
+#include "agent/plan.h"
 #include "base/list.h"
 #include "opf.h"
 
@@ -69,5 +70,26 @@ typedef struct opf_tally {
     struct opf_tally_index *index;
     uint64_t lost; /* counts that had no memory: told to the log, never silent */
 } opf_tally;
+
+/* Returns an empty tally, which holds the plan, or NULL without memory. opf_tally_free (fleet.h)
+ * frees it. */
+opf_tally *opf_tally_new(opf_plan *plan, int64_t second);
+
+/* Counts a request that took ns at `last` (seconds since 1970). Times beyond the last bucket stand
+ * in that. *cell, for opf_tally_fail, is set to its cell. Returns 0, or OPF_ENOMEM: then it is
+ * among the lost. */
+int opf_tally_count(opf_tally *tally, const char *method, const char *name, size_t name_len,
+                    uint64_t ns, uint64_t bytes, double last, uint32_t *cell);
+
+/* Counts a failure of a request that was counted; its strings (text of text_len bytes, not
+ * NUL-terminated) are copied, its count is not looked at. Without memory it is among the lost. */
+void opf_tally_fail(opf_tally *tally, const opf_tally_failure *failure);
+
+/* Counts an exception; the text need not end with NUL. Without memory it is among the lost. */
+void opf_tally_raised(opf_tally *tally, const char *type, const char *text, size_t text_len,
+                      const char *line, const char *task);
+
+/* True when nothing was counted. */
+bool opf_tally_is_empty(const opf_tally *tally);
 
 #endif

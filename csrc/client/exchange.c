@@ -89,19 +89,48 @@ void opf_exchange_free_spare(opf_engine *engine)
     engine->n_spare = 0;
 }
 
+/* Drops what the exchange brought before, and its request. */
+static void begin(opf_exchange *exchange, opf_pool *pool, const opf_timeouts *timeouts)
+{
+    opf_exchange_cancel(exchange);
+    opf_message_reset(&exchange->message);
+    exchange->result = (opf_result){.timeouts = timeouts ? *timeouts : pool->options.timeouts};
+    forget_request(exchange);
+}
+
+opf_buf *opf_exchange_prepare(opf_exchange *exchange, opf_pool *pool, const opf_timeouts *timeouts,
+                              bool head_request)
+{
+    begin(exchange, pool, timeouts);
+    exchange->open_body = false;
+    exchange->chunked = false;
+    exchange->stream = false;
+    exchange->message.streamed = false;
+    exchange->head_request = head_request;
+    return &exchange->out;
+}
+
+int opf_exchange_submit_prepared(opf_exchange *exchange, opf_pool *pool, const opf_url *url,
+                                 size_t head_len, bool closes, opf_done_fn *done, void *arg)
+{
+    if (exchange->engine->forked)
+        return OPF_EFORKED;
+    exchange->head_len = head_len;
+    exchange->closes = closes;
+    exchange->done = done;
+    exchange->arg = arg;
+    return opf_pool_submit(pool, exchange, url);
+}
+
 int opf_exchange_submit(opf_exchange *exchange, opf_pool *pool, const opf_request *request,
                         opf_done_fn *done, void *arg, opf_request_error *error)
 {
     opf_engine *engine = exchange->engine;
     if (engine->forked)
         return OPF_EFORKED;
-    opf_exchange_cancel(exchange);
-    opf_message_reset(&exchange->message);
-    exchange->result =
-        (opf_result){.timeouts = request->timeouts ? *request->timeouts : pool->options.timeouts};
+    begin(exchange, pool, request->timeouts);
     exchange->done = done;
     exchange->arg = arg;
-    forget_request(exchange);
     exchange->open_body = request->open_body;
     exchange->stream = request->stream;
     exchange->message.streamed = request->stream;

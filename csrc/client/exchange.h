@@ -51,6 +51,18 @@ struct opf_exchange {
     void *arg;
 };
 
+/* Begins a request that the caller writes itself, head and body, into the buffer that is returned.
+ * What the exchange brought before is dropped. timeouts: NULL for the pool's. The request is then
+ * sent by opf_exchange_submit_prepared, or never. */
+opf_buf *opf_exchange_prepare(opf_exchange *exchange, opf_pool *pool, const opf_timeouts *timeouts,
+                              bool head_request);
+
+/* Sends what was written, of which head_len bytes are the head, as opf_exchange_submit does it; the
+ * caller vouches for its form. closes: it asks the server to close. Returns 0, OPF_ENOMEM or
+ * OPF_EFORKED. */
+int opf_exchange_submit_prepared(opf_exchange *exchange, opf_pool *pool, const opf_url *url,
+                                 size_t head_len, bool closes, opf_done_fn *done, void *arg);
+
 /* Makes done due for an open body whose next piece is wanted. */
 void opf_exchange_ask(opf_exchange *exchange);
 

@@ -150,6 +150,61 @@ TEST(a_connection_is_kept)
     client_fini(&c);
 }
 
+static void told(opf_exchange *exchange, void *arg)
+{
+    (void)exchange;
+    ++*(int *)arg;
+}
+
+/* Answers with the request's last bytes. */
+static void serve_echo(int fd, int number, void *arg)
+{
+    char request[4096], answer[128];
+    (void)number, (void)arg;
+    while (peer_read_request(fd, request, sizeof(request))) {
+        snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n%s",
+                 request + strlen(request) - 2);
+        if (!peer_send(fd, answer))
+            return;
+    }
+}
+
+TEST(a_prepared_request)
+{
+    static const char url[] = "http://127.0.0.1";
+    client c;
+    opf_url parsed;
+    const char *why;
+    int done = 0;
+    size_t len;
+    CHECK(client_init(&c, serve_echo, NULL, NULL));
+    CHECK_EQ_INT(opf_url_parse(url, strlen(url), &parsed, &why), 0);
+    parsed.port = c.port;
+    opf_exchange *exchange = opf_exchange_new(c.engine);
+    CHECK(exchange);
+    for (int i = 0; i < 3; i++) {
+        static const char head[] = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n";
+        const opf_timeouts timeouts = {.network_ns = 5 * OPF_NS_PER_S};
+        char body[3] = {'b', (char)('0' + i), '\0'};
+        opf_buf *out = opf_exchange_prepare(exchange, c.pool, i ? &timeouts : NULL, false);
+        CHECK_EQ_INT(out->len, 0);
+        CHECK_EQ_INT(opf_buf_append_str(out, head), 0);
+        CHECK_EQ_INT(opf_buf_append_str(out, body), 0);
+        CHECK_EQ_INT(opf_exchange_submit_prepared(exchange, c.pool, &parsed, strlen(head), false,
+                                                  told, &done),
+                     0);
+        CHECK(call_drive(c.engine, &done, i + 1));
+        const opf_result *result = opf_exchange_result(exchange);
+        CHECK_EQ_INT(result->failure, OPF_FAIL_NONE);
+        CHECK_BYTES(result->body, result->body_len, body);
+        CHECK(result->timeouts.network_ns == (i ? timeouts.network_ns : 0));
+        CHECK_BYTES(opf_exchange_request_body(exchange, &len), len, body);
+    }
+    CHECK_EQ_INT(peer_count(c.server), 1);
+    opf_exchange_free(exchange);
+    client_fini(&c);
+}
+
 TEST(a_closed_connection_is_replaced)
 {
     client c;
