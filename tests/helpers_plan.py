@@ -56,6 +56,7 @@ class Agent:
         self.slept: list[float] = []
         self.raised: list[tuple[str, str]] = []
         self.stopped = False
+        self._counts: dict[int, int] = {}
 
     def run(self, program: int) -> None:
         """Run one program to its end."""
@@ -241,6 +242,10 @@ class Agent:
 
     def _generate(self, step: Any) -> Any:
         source = Source(step.what)
+        if source is Source.COUNTER:
+            start, by = self.plan.counters[step.a]
+            self._counts[step.a] = self._counts.get(step.a, start - by) + by
+            return self._counts[step.a]
         a, b, c = (self._value(x) for x in (step.a, step.b, step.c))
         return {
             Source.TIME: time.time, Source.TIME_NS: time.time_ns,

@@ -22,7 +22,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 import opscore_fast
-from opscore_fast import _core
+from opscore_fast import _core, values
 from opscore_fast.recording.plan import Encoding, Op, Pace, Plan, Value
 from opscore_fast.recording.record import NotRecordable, record, slot_values
 
@@ -34,6 +34,7 @@ from datetime import datetime, timedelta, timezone
 from random import choice
 from locust import SequentialTaskSet, TaskSet, between, constant, constant_pacing, tag, task
 from locust.exception import ResponseError, StopUser
+from opscore_fast import values
 from {package} import {user}
 
 class U({user}):
@@ -344,6 +345,21 @@ TASKS = {
                 case _:
                     self.client.get("/other")
         """,
+    "columns, decorators, private names": """
+        users = [{"name": "n", "id": 1, "tags": ("a", "b")}] * 3
+        __mark = "m"
+        def twice(function):
+            def wrapper(self, *args):
+                function(self, *args)
+                function(self, *args)
+            return wrapper
+        @task
+        @twice
+        def t(self):
+            user = random.choice(self.users)
+            logging.getLogger("x").info("sent")
+            self.client.post(f"/{user['name']}/{self.__mark}", json=user, verify=False)
+        """,
     "super": """
         def where(self):
             return "/" + self.agent_id
@@ -549,6 +565,62 @@ def test_what_runs_once_is_noted(tmp_path: Path) -> None:
         """
     plan = recorded(tmp_path, text)
     assert [what for _, what in plan.once] == ["print", "logging (info)"]
+
+
+def test_values_of_the_package(tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_text("name,age\nann,1\nbob,2\n")
+    text = f"""
+        ids = values.counter(10, 5)
+        kinds = values.choice(["x", "y"], weights=[1, 3])
+        rows = values.csv_rows({str(tmp_path / "users.csv")!r})
+        once = values.csv_rows({str(tmp_path / "users.csv")!r}, order="unique")
+        code = values.random_string(6, "ab")
+        @task
+        def t(self):
+            row = self.rows()
+            self.client.get(f"/{{self.ids()}}/{{self.kinds()}}/{{row['name']}}{{row['age']}}"
+                            f"/{{self.once()['name']}}/{{self.code()}}/{{values.env('HOME', '')}}")
+        """
+    plan = recorded(tmp_path, text)
+    agent = Agent(plan, (), lambda sent: Answer())
+    agent.run(0)
+    agent.run(0)
+    with pytest.raises(IndexError):
+        agent.run(0)
+    paths = [sent.url.partition(":9/")[2] for sent in agent.sent]
+    assert re.fullmatch("10/[xy]/ann1/ann/[ab]{6}/.*", paths[0])
+    assert re.fullmatch("15/[xy]/bob2/bob/[ab]{6}/.*", paths[1])
+    module = module_of(tmp_path, text, "locust", "HttpUser")
+    user = new_user(module, {})
+    adapter = Adapter([])
+    user.client.mount("http://", adapter)
+    module.U.tasks[0](user)
+    module.U.tasks[0](user)
+    with pytest.raises(IndexError, match="all 2 rows"):
+        module.U.tasks[0](user)
+    theirs = [request.url.partition(":9/")[2] for request in adapter.requests]
+    assert re.fullmatch("15/[xy]/bob2/bob/[ab]{6}/.*", theirs[1])
+
+
+def test_values_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="weights"):
+        values.choice(["a"], [1, 2])
+    with pytest.raises(ValueError, match="sequential, random, unique"):
+        values.csv_rows("x.csv", order="other")
+    with pytest.raises(ValueError, match="is not set"):
+        values.env("OPSCORE_FAST_NO_SUCH")
+    with pytest.raises(ValueError, match="ASCII"):
+        values.random_string(3, "")
+
+
+def test_a_request_of_the_fast_style_is_named_as_its_url_was_given(tmp_path: Path) -> None:
+    text = """
+        @task
+        def t(self):
+            self.client.get(f"/{self.a}", params={"p": 1})
+        """
+    assert recorded(tmp_path, text, "FastHttpUser", a="x").requests[0].name == (b"/", Value(0))
+    assert recorded(tmp_path, text, "HttpUser", a="x").requests[0].name == ()
 
 
 REFUSED = [

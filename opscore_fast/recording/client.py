@@ -379,7 +379,7 @@ class Client(Native):
             kwargs[_positional(rt, method, fast)[number]] = value
         self._check(kwargs, fast)
         caught = bool(kwargs.get("catch_response", False))
-        name = kwargs.get("name") or rt.request_name
+        name = kwargs.get("name") or rt.request_name or (url if fast else None)
         kwargs = self._settled(kwargs)
         try:
             specs = [
@@ -411,7 +411,8 @@ class Client(Native):
             default = {"stream": False, "context": None, "files": None, "cookies": None}
             if name in default and not value:
                 continue
-            if name in _IGNORED and not fast and value == getattr(session, name):
+            plain = str(session.base_url).startswith("http:")
+            if name in _IGNORED and not fast and (plain or value == getattr(session, name)):
                 continue
             raise rt.refusal(
                 f"{name}=", "of a request it is not recorded", "set it for the session in on_start"

@@ -59,6 +59,7 @@ def _record_once(
     recorder.lower(builder)
     builder.finish()
     plan.once = list(rt.once)
+    plan.counters = list(rt.counters)
     plan.shapes = list(recorder.slots.shapes.items())
     plan.base_url = str(user.client.base_url)
     for index, slot in enumerate(plan.slots):
@@ -83,6 +84,10 @@ def _check_session(user: Any) -> None:
     def refuse(construct: str, why: str, instead: str = "") -> NotRecordable:
         return NotRecordable(*place_of(cls), construct, why, instead)
 
+    for name in ("wait", "run", "start", "stop", "context"):
+        module = getattr(cls, name).__module__
+        if module.partition(".")[0] not in ("locust", "opscore_fast"):
+            raise refuse(f"{cls.__name__}.{name}", "it is not Locust's own")
     if type(session) not in (HttpSession, FastHttpSession):
         raise refuse("client", f"a {type(session).__name__} is not recorded")
     if session._proxy is not None or session._by_libcurl or session._scheme_auth is not None:
@@ -132,7 +137,8 @@ def slot_values(user: Any, plan: Plan) -> tuple[str | int | float | bool | None,
             value = None
         if type(value) not in (str, int, float, bool, type(None)):
             raise refuse(slot.path, "not set, or no text, number, bool or None")
-        if not slot.written and _kind(value) is not slot.kind:
+        fixed = not slot.written and slot.kind is not Kind.NONE
+        if fixed and _kind(value) is not slot.kind:
             raise refuse(slot.path, "it is of another type than the first user's")
         values.append(value)
     return tuple(values)

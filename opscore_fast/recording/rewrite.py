@@ -50,7 +50,8 @@ def rewrite(function: FunctionType, runtime: Any) -> FunctionType:
             argument.annotation = None
     body.returns = None
     first_argument = next((a.arg for a in [*arguments.posonlyargs, *arguments.args]), None)
-    body.body = _Rewriter(first_argument).block(body.body)
+    class_name = function.__qualname__.rpartition(".")[0].rpartition(".")[2]
+    body.body = _Rewriter(first_argument, class_name).block(body.body)
     outer = ast.parse(f"def outer({', '.join(code.co_freevars)}): pass")
     maker = outer.body[0]
     assert isinstance(maker, ast.FunctionDef)
@@ -114,8 +115,9 @@ def _runtime(name: str, *arguments: ast.expr) -> ast.Call:
 class _Rewriter(ast.NodeTransformer):
     """Puts the runtime where an operation of Python would take a symbol for a str or a bool."""
 
-    def __init__(self, first_argument: str | None) -> None:
+    def __init__(self, first_argument: str | None, class_name: str) -> None:
         self._first = first_argument
+        self._class = class_name.lstrip("_")
 
     def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
         return [self._at(statement, self.visit(statement)) for statement in statements]
@@ -183,6 +185,8 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
+        if node.attr.startswith("__") and not node.attr.endswith("__") and self._class:
+            node.attr = f"_{self._class}{node.attr}"  # as the compiler does within a class
         if isinstance(node.ctx, ast.Load):
             return _runtime("getattr", node.value, ast.Constant(node.attr))
         node.value = _runtime("store_into", node.value)
@@ -205,6 +209,9 @@ class _Rewriter(ast.NodeTransformer):
         if node.exc is not None:
             node.exc = _runtime("raising", node.exc)
         return node
+
+    def visit_TryStar(self, node: ast.AST) -> ast.AST:
+        raise CannotRewrite(getattr(node, "lineno", 0), "except*", "write except")
 
     def visit_Try(self, node: ast.Try) -> ast.AST:
         self.generic_visit(node)

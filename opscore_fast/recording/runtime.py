@@ -101,6 +101,8 @@ class Runtime:
         self.written: set[tuple[str | int, ...]] = set()
         self.once: dict[tuple[str, str], None] = {}
         self.outer: dict[int, Any] = {}
+        self.counters: list[tuple[int, int]] = []
+        self._counted: dict[int, int] = {}
         self._prepare(Trace())
 
     def _prepare(self, replayed: Trace) -> None:
@@ -248,6 +250,8 @@ class Runtime:
     def _is_log(self, function: Any) -> bool:
         owner = getattr(function, "__self__", None)
         module = getattr(function, "__module__", None)
+        if function is logging.getLogger:
+            return False
         if function is print or isinstance(owner, logging.Logger) or module == "logging":
             name = getattr(function, "__name__", "logging")
             self.once[self.line(), "print" if function is print else f"logging ({name})"] = None
@@ -264,7 +268,8 @@ class Runtime:
         """Return a function of the locustfile as it is recorded."""
         if function.__code__ in self.codes:
             return function
-        key = function.__code__, function.__closure__, function.__globals__.get("__name__")
+        cells = tuple(id(cell) for cell in function.__closure__ or ())
+        key = function.__code__, cells, id(function.__globals__)
         made = self._made.get(key)
         if made is None or made.__defaults__ is not function.__defaults__:
             try:
@@ -314,7 +319,7 @@ class Runtime:
             or (bound is not None and not isinstance(bound, ModuleType) and _is_pure(owner))
             or (isinstance(bound, ModuleType) and bound.__name__ in _PURE)
             or isinstance(function, MethodDescriptorType | WrapperDescriptorType)
-            or function in (os.getenv, os.environ.get)
+            or function in (os.getenv, os.environ.get, logging.getLogger)
         )
         if not pure:
             where = f"{module}." if module and module != "builtins" else ""
@@ -391,6 +396,11 @@ class Runtime:
                 return None
             table = tuple(operand_of(entry) for entry in entries)
             return self.compute(Op.PICK, what=table, a=index.operand(), kind=kind)
+        first = entries[0]
+        if all(type(entry) is dict and entry.keys() == first.keys() for entry in entries):
+            return {key: self.pick([entry[key] for entry in entries], index) for key in first}
+        if all(type(entry) is tuple and len(entry) == len(first) for entry in entries):
+            return tuple(self.pick(column, index) for column in zip(*entries, strict=True))
         for number, entry in enumerate(entries[:-1]):
             if self.fork(Test.EQ, index.operand(), const(number)):
                 return entry
@@ -407,6 +417,14 @@ class Runtime:
             if count and self.fork(Test.LT, drawn.operand(), const(end)):
                 return index
         return len(counts) - 1
+
+    def count(self, counted: Any, start: int, step: int) -> Sym:
+        """Return the next of a counter that all agents share."""
+        if id(counted) not in self._counted:
+            self._counted[id(counted)] = len(self.counters)
+            self.counters.append((start, step))
+        number = self._counted[id(counted)]
+        return self.compute(Op.GEN, Kind.INT, what=Source.COUNTER, a=number)
 
     def search(self, regex: tuple[str, int], text: Input, group: int) -> Ref:
         """Return a group of a regular expression's match in a text."""

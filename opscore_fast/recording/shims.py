@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent.monkey import get_original
 
+from opscore_fast import values
 from opscore_fast.recording.branches import Input, Part, Parts, Ref, const
 from opscore_fast.recording.markers import Changed, Markers
 from opscore_fast.recording.plan import Encoding, Kind, Op, Source, Take, Test
@@ -622,8 +623,40 @@ _SHIMS: dict[Any, Shim] = {
 }
 
 
+# opscore_fast.values
+
+
+def _value(values_object: Any) -> Shim | None:
+    """Return what stands for one of opscore_fast.values' objects; None for anything else."""
+    match values_object:
+        case values.Counter():
+            return lambda rt: rt.count(values_object, values_object.start, values_object.step)
+        case values.Choice(values=entries, weights=None):
+            return lambda rt: _choice(rt, entries)
+        case values.Choice(values=entries, weights=weights):
+            return lambda rt: _choices(rt, entries, weights)[0]
+        case values.RandomString():
+            letters = values_object.alphabet, values_object.length
+            return lambda rt: method_of_str(rt, "", "join", (_Letters(rt, *letters),), {})
+        case values.Rows(rows=rows, order="random"):
+            return lambda rt: _choice(rt, rows)
+        case values.Rows(rows=rows, order=order):
+
+            def row(rt: Runtime) -> Any:
+                number = rt.count(values_object, 0, 1)
+                return rt.pick(rows, number if order == "unique" else number % len(rows))
+
+            return row
+    return None
+
+
 def find(function: Any) -> Shim | None:
     """Return what stands for a function; None if it is not known."""
+    if function is values.env:
+        return lambda rt, *args: values.env(*args)
+    shim = _value(function)
+    if shim is not None:
+        return shim
     owner = getattr(function, "__self__", None)
     if isinstance(owner, re.Pattern) and function.__name__ == "search":
         return _on_symbol(function, lambda rt, text: _search(rt, owner, text))

@@ -95,7 +95,7 @@ class Recorder:
         wait = wait_of(self.plan, given)
         made = TaskSet(issubclass(cls, SequentialTaskSet), [], wait, NOTHING, cls.__name__)
         self.plan.sets.append(made)
-        for name in ("__init__", "wait", "get_next_task", "execute_task", "run"):
+        for name in ("__init__", "wait", "get_next_task", "execute_task", "run", "on_stop"):
             base = SequentialTaskSet if made.sequential else LocustTaskSet
             if getattr(cls, name) is not getattr(base, name):
                 raise NotRecordable(
