@@ -133,6 +133,7 @@ def libraries() -> Flags:
             f"llhttp not found: install the Debian package {LLHTTP.package},"
             f" or {LLHTTP_SOURCE_PACKAGE} where there is none"
         )
+    flags.link.append("-lm")
     return flags
 
 

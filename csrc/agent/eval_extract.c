@@ -1,0 +1,214 @@
+#include <strings.h>
+
+#include "agent/charset.h"
+#include "agent/eval_own.h"
+#include "agent/json.h"
+#include "agent/regex.h"
+
+/* A response while things are taken from it. */
+typedef struct taking {
+    opf_eval *eval;
+    const opf_result *result;
+    const char *url;
+    size_t url_len;
+    opf_value text; /* the body's, once it was asked for */
+    bool has_text;
+} taking;
+
+static bool is_named(const opf_result *result, const opf_field *field, const char *name)
+{
+    return field->name_len == strlen(name) &&
+           strncasecmp(result->head + field->name_at, name, field->name_len) == 0;
+}
+
+/* The value of a header (the first), or an empty text. */
+static const char *find_header(const opf_result *result, const char *name, size_t *len)
+{
+    for (uint32_t i = 0; i < result->n_fields; i++)
+        if (is_named(result, &result->fields[i], name)) {
+            *len = result->fields[i].value_len;
+            return result->head + result->fields[i].value_at;
+        }
+    *len = 0;
+    return "";
+}
+
+static int get_text(taking *t)
+{
+    if (t->has_text)
+        return 0;
+    size_t len;
+    const char *type = find_header(t->result, "content-type", &len);
+    opf_charset charset = opf_charset_of(type, len);
+    int rc =
+        opf_charset_decode(charset, t->result->body, t->result->body_len, t->eval->arena, &t->text);
+    t->has_text = rc == 0;
+    return rc;
+}
+
+static int put_latin1(taking *t, uint32_t dst, const char *s, size_t len)
+{
+    opf_value value;
+    int rc =
+        opf_charset_decode(OPF_CHARSET_LATIN1, (const uint8_t *)s, len, t->eval->arena, &value);
+    return rc == 0 ? opf_eval_put_copy(t->eval, dst, &value) : rc;
+}
+
+static int take_header(taking *t, const opf_extract *extract)
+{
+    opf_buf *out = t->eval->scratch;
+    bool any = false;
+    out->len = 0;
+    for (uint32_t i = 0; i < t->result->n_fields; i++) {
+        const opf_field *field = &t->result->fields[i];
+        if (!is_named(t->result, field, extract->name))
+            continue;
+        if ((any && opf_buf_append(out, ", ", 2) != 0) ||
+            opf_buf_append(out, t->result->head + field->value_at, field->value_len) != 0)
+            return OPF_ENOMEM;
+        any = true;
+    }
+    if (any)
+        return put_latin1(t, extract->dst, (const char *)out->data, out->len);
+    opf_eval_unset(t->eval, extract->dst);
+    return 0;
+}
+
+/* The value of a Set-Cookie header of that name, or NULL. */
+static const char *cookie_value(const char *s, size_t len, const char *name, size_t *value_len)
+{
+    const char *semicolon = memchr(s, ';', len);
+    len = semicolon ? (size_t)(semicolon - s) : len;
+    const char *equals = len ? memchr(s, '=', len) : NULL;
+    if (!equals)
+        return NULL;
+    const char *name_end = equals, *value = equals + 1, *end = s + len;
+    while (s < name_end && (*s == ' ' || *s == '\t'))
+        s++;
+    while (name_end > s && (name_end[-1] == ' ' || name_end[-1] == '\t'))
+        name_end--;
+    while (value < end && (*value == ' ' || *value == '\t'))
+        value++;
+    while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    if ((size_t)(name_end - s) != strlen(name) || memcmp(s, name, strlen(name)) != 0)
+        return NULL;
+    *value_len = (size_t)(end - value);
+    return value;
+}
+
+static int take_cookie(taking *t, const opf_extract *extract)
+{
+    for (uint32_t i = t->result->n_fields; i-- > 0;) {
+        const opf_field *field = &t->result->fields[i];
+        size_t len;
+        if (!is_named(t->result, field, "set-cookie"))
+            continue;
+        const char *value =
+            cookie_value(t->result->head + field->value_at, field->value_len, extract->name, &len);
+        if (value)
+            return put_latin1(t, extract->dst, value, len);
+    }
+    opf_eval_unset(t->eval, extract->dst);
+    return 0;
+}
+
+static int take_text(taking *t, uint32_t dst)
+{
+    int rc = get_text(t);
+    return rc == 0 ? opf_eval_put_copy(t->eval, dst, &t->text) : rc;
+}
+
+/* A search that is given up finds nothing. */
+static int take_regex(taking *t, const opf_extract *extract)
+{
+    size_t at = 0, len = 0;
+    int rc = get_text(t);
+    if (rc == 0 && t->text.kind == OPF_TEXT)
+        rc = opf_regex_search(t->eval->plan->regexes[extract->what], t->text.s, t->text.len,
+                              extract->group, &at, &len, &t->eval->why);
+    if (rc == OPF_ENOMEM)
+        return rc;
+    if (rc == 1 && at != SIZE_MAX)
+        return opf_eval_put_text(t->eval, extract->dst, t->text.s + at, len);
+    return opf_eval_put(t->eval, extract->dst,
+                        &(opf_value){.kind = rc == 1 ? OPF_NONE : OPF_UNSET});
+}
+
+static double elapsed(const opf_result *result)
+{
+    return result->end_ns > result->start_ns && result->start_ns
+               ? (double)(result->end_ns - result->start_ns) / 1e9
+               : 0.0;
+}
+
+static int take(taking *t, const opf_extract *extract)
+{
+    const opf_result *result = t->result;
+    opf_eval *eval = t->eval;
+    uint32_t dst = extract->dst;
+    switch (extract->take) {
+    case OPF_TAKE_STATUS:
+        return opf_eval_put_int(eval, dst, result->status);
+    case OPF_TAKE_OK:
+        return opf_eval_put_bool(eval, dst,
+                                 result->failure == OPF_FAIL_NONE && result->status < 400);
+    case OPF_TAKE_REASON:
+        return put_latin1(t, dst, result->head, result->head ? result->reason_len : 0);
+    case OPF_TAKE_TEXT:
+        return take_text(t, dst);
+    case OPF_TAKE_CONTENT:
+        return opf_eval_put_text(eval, dst, result->body, result->body_len);
+    case OPF_TAKE_SIZE:
+        return opf_eval_put_int(eval, dst, (int64_t)result->body_len);
+    case OPF_TAKE_ELAPSED:
+        return opf_eval_put_float(eval, dst, elapsed(result));
+    case OPF_TAKE_HEADER:
+        return take_header(t, extract);
+    case OPF_TAKE_COOKIE:
+        return take_cookie(t, extract);
+    case OPF_TAKE_URL:
+        return opf_eval_put_text(eval, dst, t->url, t->url_len);
+    case OPF_TAKE_IS_JSON:
+        return opf_eval_put_bool(eval, dst,
+                                 opf_json_valid((const char *)result->body, result->body_len));
+    case OPF_TAKE_JSON:
+        return 0; /* all in one pass: take_json */
+    case OPF_TAKE_REGEX:
+        return take_regex(t, extract);
+    }
+    return 0;
+}
+
+static int take_json(taking *t, const opf_extract *extracts, uint32_t n, uint32_t n_json)
+{
+    opf_json_want *wants = opf_arena_alloc(t->eval->arena, n_json * sizeof(*wants));
+    uint32_t at = 0;
+    if (!wants)
+        return OPF_ENOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        if (extracts[i].take == OPF_TAKE_JSON)
+            wants[at++].path = &t->eval->plan->paths[extracts[i].what];
+    int rc = opf_json_find((const char *)t->result->body, t->result->body_len, wants, n_json,
+                           t->eval->arena);
+    at = 0;
+    for (uint32_t i = 0; i < n && rc == 0; i++)
+        if (extracts[i].take == OPF_TAKE_JSON)
+            rc = opf_eval_put_copy(t->eval, extracts[i].dst, &wants[at++].value);
+    return rc;
+}
+
+int opf_eval_extract(opf_eval *eval, const opf_extract *extracts, uint32_t n,
+                     const opf_result *result, opf_style style, const char *url, size_t url_len)
+{
+    (void)style; /* both read bodies alike */
+    taking t = {.eval = eval, .result = result, .url = url, .url_len = url_len};
+    uint32_t n_json = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        int rc = take(&t, &extracts[i]);
+        if (rc != 0)
+            return rc;
+        n_json += extracts[i].take == OPF_TAKE_JSON;
+    }
+    return n_json ? take_json(&t, extracts, n, n_json) : 0;
+}

@@ -1,0 +1,45 @@
+/* JSON read in place: what stands at some paths, without a tree of the whole. Threads: any.
+ *
+ * A body is gone through once, and not further than to the last value that is wanted; what is
+ * passed over is not checked, and of a key that an object has twice the first counts.
+ */
+#ifndef OPF_AGENT_JSON_H
+#define OPF_AGENT_JSON_H
+
+#include "agent/eval.h"
+
+#define OPF_JSON_DEPTH 512 /* nesting up to which a text counts as JSON */
+
+/* A path, and what was found there: OPF_UNSET if there is nothing, or an int that 64 bits don't
+ * hold. Bytes of the value are those of the JSON, or the arena's. */
+typedef struct opf_json_want {
+    const opf_path *path;
+    opf_value value;
+    uint32_t matched; /* json.c's own, as is found */
+    bool found;
+} opf_json_want;
+
+/* Finds all that is wanted. Returns 0 or OPF_ENOMEM. */
+int opf_json_find(const char *s, size_t len, opf_json_want *wants, uint32_t n, opf_arena *arena);
+
+/* True if json.loads would take it: NaN and infinities too. */
+bool opf_json_valid(const char *s, size_t len);
+
+/* Members of an object or array; a key that is there twice counts twice. */
+uint32_t opf_json_count(const opf_value *json);
+
+/* The next member of an object or array: *at is 0 at first. Its key (of an object, in quotes as it
+ * stands) and its value as they stand. Returns false when there is none. */
+typedef struct opf_json_raw {
+    const char *s;
+    size_t len;
+} opf_json_raw;
+bool opf_json_next(const opf_value *json, size_t *at, opf_json_raw *key, opf_json_raw *member);
+
+/* The value that raw JSON stands for. Returns 0 or OPF_ENOMEM. */
+int opf_json_value(opf_json_raw raw, opf_arena *arena, opf_value *value);
+
+/* True if a raw text in quotes, of JSON, is the given one. */
+bool opf_json_is_text(opf_json_raw raw, const char *s, size_t len);
+
+#endif
