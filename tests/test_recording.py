@@ -44,12 +44,12 @@ class U({user}):
 HEAD_LINES = HEAD.count("\n")
 
 
-def module_of(tmp_path: Path, text: str, package: str, user: str) -> ModuleType:
-    """Import a locustfile: HEAD, then what stands in the class."""
+def module_of(tmp_path: Path, text: str, package: str, user: str, after: str = "") -> ModuleType:
+    """Import a locustfile: HEAD, what stands in the class, what comes after it."""
     name = f"recorded_{next(_names)}"
     path = tmp_path / f"{name}.py"
     body = "".join(f"    {line}\n" for line in dedent(text).strip("\n").split("\n"))
-    path.write_text(HEAD.format(package=package, user=user) + body)
+    path.write_text(HEAD.format(package=package, user=user) + body + dedent(after))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -360,17 +360,107 @@ TASKS = {
             logging.getLogger("x").info("sent")
             self.client.post(f"/{user['name']}/{self.__mark}", json=user, verify=False)
         """,
+    "retries": """
+        @task
+        def t(self):
+            for attempt in range(3):
+                r = self.client.get(f"/try/{attempt}")
+                if r.ok:
+                    break
+            else:
+                self.client.get("/given-up")
+            n = 0
+            while n < 2:
+                n += 1
+                self.client.get(f"/{n}")
+        """,
+    "names": """
+        @task
+        def t(self):
+            with self.client.rename_request("/renamed"):
+                self.client.get("/a")
+            self.client.request_name = "/set"
+            self.client.get("/b")
+            self.client.request_name = None
+            self.client.get("/c", name=f"/c/{self.n}")
+        """,
+    "python": """
+        def double(self, number, text):
+            return f"{number}{text}{self.token}" * 1 if number > 9 else text + self.token
+        PATTERN = re.compile(r'"n": (\\d+)')
+        @task
+        def t(self):
+            r = self.client.get("/a")
+            if (m := self.PATTERN.search(r.text)) and int(m.group(1)) > 2:
+                self.client.get(f"/{m.group(1):>0{1}}" if False else f"/{m[1]}")
+            joined = ",".join(str(x) for x in (self.n, self.token, 3))
+            pairs = [f"{i}{name}" for i, name in enumerate(zip("ab", "cd"))]
+            self.client.post("/x", data={"j": joined, "p": pairs[0], "h": os.path.join("a", "b")})
+            try:
+                self.client.get("/" + os.environ.get("NO_SUCH_NAME", "default"))
+            finally:
+                self.client.get("/finally")
+            self.client.post("/m", json=list(map(self.double, range(3), map(str, [self.n] * 3))))
+            first, *rest = [self.n, self.agent_id]
+            self.client.get(f"/{first!r}/{rest[0]!s}", params=dict(x=f"{first / 7:.3f}"))
+            total = sum([self.n, 1]) if self.n else 0
+            self.client.get(f"/{total}/{min(self.n, 3)}/{float(self.n)}/{not self.n}")
+        """,
+    "text or nothing": """
+        @task
+        def t(self):
+            with self.client.get("/a", catch_response=True) as r:
+                text = (r.text or "").replace(self.agent_id, "[id]")
+                if len(r.content) > 3 and r.text[0] == "{" and r.json().get("n") != 3:
+                    r.failure(f"{text} {len(r.text)} {r.elapsed.total_seconds() < 100}")
+                elif r.headers.get("X-Id") == "5" or not r:
+                    r.failure(r.reason)
+        """,
     "super": """
+        def where(self):
+            return "/above"
+        class Helper:
+            count = 0
+            @property
+            def next(self):
+                return "/helped"
+        helper = Helper()
         def where(self):
             return "/" + self.agent_id
         @task
         def t(self):
-            class Local: pass
+            self.client.get(self.helper.next)
             self.client.get(self.where(), timeout=(1, 2.5))
             if hasattr(self, "missing") or not isinstance(self.token, str):
                 self.client.get("/never")
         """,
 }
+
+
+def test_methods_of_base_classes_are_found_by_super(tmp_path: Path) -> None:
+    text = """
+        def place(self, more):
+            return f"/{self.agent_id}/{more}"
+        @property
+        def own(self):
+            return 1
+        @task
+        def t(self):
+            self.client.get(self.place("x"))
+        """
+    after = """
+    class V(U):
+        def place(self, more):
+            return super().place(more) + "/v"
+        @task
+        def s(self):
+            self.client.get(super().place("y"))
+        """
+    module = module_of(tmp_path, text, "opscore_fast", "HttpUser", after)
+    module.U = module.V
+    plan = record(new_user(module, DEFAULT))
+    sent = [by_plan(plan, ("a",), [], number)[0][0][1] for number in range(2)]
+    assert sent == ["http://127.0.0.1:9/a/x/v", "http://127.0.0.1:9/a/y"]
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -506,6 +596,9 @@ def test_slots_are_checked(tmp_path: Path) -> None:
     plan = record(new_user(module, {"config": {"a": [1, "x"]}, "items": ["p", "q"]}))
     other = new_user(module, {"config": {"a": [2, "y"]}, "items": ["r", "s"]})
     assert "y" in slot_values(other, plan)
+    assert [slot.path for slot in plan.slots] == [
+        ("config", "a", 1), ("items", 0), ("items", 1),
+    ]  # fmt: skip
     other.items = ["r"]
     with pytest.raises(NotRecordable, match="another length"):
         slot_values(other, plan)
@@ -652,6 +745,10 @@ REFUSED = [
     ("[1, 2][self.n]; {'a': 1}[self.a]", "lists and tuples"),
     ("next(COUNTER)", "next"),
     ("self.client.get(f'/{NUMBERS()}')", "Numbers"),
+    ("[x for x in COUNTER if x]", "agents share"),
+    ("for x in COUNTER: break", "agents share"),
+    ("NUMBERS.x = 1", "storing into"),
+    ("global x; x = 1", "global"),
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,10 +162,16 @@ _RESULTLESS = {
 
 
 class Builder:
-    """Fills in a plan. Registers are numbered from the slots on when all are known (finish)."""
+    """Fills in a plan. Registers are numbered from the slots on when all are known (finish).
 
-    def __init__(self, plan: Plan) -> None:
+    kinds: of the agents' attributes, by path; written: those that tasks set.
+    """
+
+    def __init__(
+        self, plan: Plan, kinds: dict[tuple[str | int, ...], Kind], written: Set[Hashable]
+    ) -> None:
         self.plan = plan
+        self._kinds, self._written = kinds, written
         self.used = 1  # register 0 of a task is NEVER
         self.slots: dict[tuple[str | int, ...], Slot] = {}
         self._indices: dict[Any, int] = {}
@@ -177,9 +183,10 @@ class Builder:
             table.append(value)
         return index
 
-    def slot(self, path: tuple[str | int, ...], kind: Kind, written: bool) -> None:
-        """Note an attribute of agents."""
-        self.slots.setdefault(path, Slot(path, kind, written))
+    def _slot(self, path: tuple[str | int, ...]) -> int:
+        if path not in self.slots:
+            self.slots[path] = Slot(path, self._kinds[path], path in self._written)
+        return _Late.slot(list(self.slots).index(path))
 
     def operand(self, given: Input | int, env: dict[Any, int]) -> Operand:
         """Return the plan's operand, with registers counted from the end of the slots."""
@@ -188,7 +195,7 @@ class Builder:
         if isinstance(given, Const):
             return ~self._intern(self.plan.constants, "constant", given, given.value)
         if given.slot:
-            return _Late.slot(list(self.slots).index(given.slot))
+            return self._slot(given.slot)
         if given == NEVER:
             return _Late.register(0)
         return _Late.register(env[given.step, given.take])
@@ -229,7 +236,7 @@ class Builder:
             for name in ("a", "b", "c"):
                 setattr(instruction, name, self.operand(getattr(step, name), env))
             if step.slot:
-                instruction.dst = _Late.slot(list(self.slots).index(step.slot))
+                instruction.dst = self._slot(step.slot)
             elif step.op not in _RESULTLESS:
                 env[index, ()] = top
                 instruction.dst = _Late.register(top)

@@ -653,9 +653,9 @@ class Response(Native):
         return self.value(Take.OK, Kind.BOOL)
 
     @property
-    def text(self) -> Text:
-        """As the response's."""
-        return self.text_of(Take.TEXT)
+    def text(self) -> Sym:
+        """As the response's; of the fast style None where no response came."""
+        return self.value(Take.TEXT, Kind.UNSET) if self.fast else self.text_of(Take.TEXT)
 
     @property
     def reason(self) -> Text:

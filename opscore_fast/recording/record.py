@@ -55,7 +55,7 @@ def _record_once(
         recorder.run()
     finally:
         rt.clear()
-    builder = Builder(plan)
+    builder = Builder(plan, recorder.slots.kinds, rt.written)
     recorder.lower(builder)
     builder.finish()
     plan.once = list(rt.once)

@@ -51,7 +51,7 @@ def rewrite(function: FunctionType, runtime: Any) -> FunctionType:
     body.returns = None
     first_argument = next((a.arg for a in [*arguments.posonlyargs, *arguments.args]), None)
     class_name = function.__qualname__.rpartition(".")[0].rpartition(".")[2]
-    body.body = _Rewriter(first_argument, class_name).block(body.body)
+    body.body = _Rewriter(first_argument, class_name, code.co_freevars).block(body.body)
     outer = ast.parse(f"def outer({', '.join(code.co_freevars)}): pass")
     maker = outer.body[0]
     assert isinstance(maker, ast.FunctionDef)
@@ -115,7 +115,8 @@ def _runtime(name: str, *arguments: ast.expr) -> ast.Call:
 class _Rewriter(ast.NodeTransformer):
     """Puts the runtime where an operation of Python would take a symbol for a str or a bool."""
 
-    def __init__(self, first_argument: str | None, class_name: str) -> None:
+    def __init__(self, first_argument: str | None, class_name: str, outer: tuple[str, ...]) -> None:
+        self._outer = frozenset(outer)
         self._first = first_argument
         self._class = class_name.lstrip("_")
 
@@ -208,6 +209,21 @@ class _Rewriter(ast.NodeTransformer):
         self.generic_visit(node)
         if node.exc is not None:
             node.exc = _runtime("raising", node.exc)
+        return node
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        self.generic_visit(node)
+        node.iter = _runtime("loop", node.iter)
+        return node
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
+        self.generic_visit(node)
+        node.iter = _runtime("loop", node.iter)
+        return node
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
+        if self._outer.intersection(node.names):
+            raise CannotRewrite(node.lineno, "nonlocal", "what agents share can't change in a task")
         return node
 
     def visit_TryStar(self, node: ast.AST) -> ast.AST:

@@ -10,6 +10,7 @@ import sysconfig
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import (
     CodeType,
@@ -62,6 +63,8 @@ _LIBRARIES = tuple(
 )
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 
+_NOT_USERS = (*_LIBRARIES, _PACKAGE)
+
 # Modules whose functions depend on nothing but their arguments.
 _PURE = {
     "_bisect", "_collections", "_datetime", "_functools", "_hashlib", "_json", "_operator",
@@ -88,7 +91,7 @@ _WITH_SYMBOLS = {
     "append", "extend", "insert", "pop", "update", "setdefault", "get", "items", "values", "keys",
     "copy", "clear", "popitem", "reverse",
 }  # fmt: skip
-_BUILTINS_WITH_SYMBOLS = (list, tuple, dict, enumerate, zip, reversed, len, iter, next, range)
+_BUILTINS_WITH_SYMBOLS = (list, tuple, dict, enumerate, zip, reversed, len, iter, next, map, filter)
 
 
 class Runtime:
@@ -114,6 +117,7 @@ class Runtime:
         self._handlers: list[tuple[Any, ...]] = []
         self._raised: list[BaseException] = []
         self._searches: dict[Any, Ref] = {}
+        self._written_out: dict[Parts, Ref] = {}
         self.refused: NotRecordable | None = None
         self.attributes: dict[tuple[str | int, ...], Any] = {}
         self.request_name: Any = None
@@ -229,7 +233,7 @@ class Runtime:
                 return self.rewritten(inner)(bound, *args, **kwargs)
             return function(*args, **kwargs)
         if function is next and args:
-            self._check_own(args[0], "next()")
+            self._check_own_iterator(args[0], "next()")
         shim = shims.find(function)
         if shim is not None:
             return shim(self, *args, **kwargs)
@@ -240,12 +244,28 @@ class Runtime:
             return self.rewritten(function)(*args, **kwargs)
         if self._is_log(function):
             return None
-        symbols = has_symbol(args) or has_symbol(kwargs)
-        if isinstance(function, type) and issubclass(function, BaseException):
+        if _is_exception(function):
             return function(*args, **kwargs)
+        if function is not isinstance and function is not issubclass:
+            args = tuple(self._as_called(item) for item in args)
+            kwargs = {name: self._as_called(item) for name, item in kwargs.items()}
+        if isinstance(bound, str) and function.__name__ == "join":
+            args = tuple(item if isinstance(item, Native) else list(item) for item in args)
+        symbols = has_symbol(args) or has_symbol(kwargs)
         if symbols or isinstance(bound, GeneratorType):
             return self._call_with_symbols(function, bound, args, kwargs)
         return self._call_plain(function, bound, args, kwargs)
+
+    def _as_called(self, item: Any) -> Any:
+        """Return what calls a function through the recorder, if it is one."""
+        known = callable(item) and not isinstance(item, Native) and not _is_exception(item)
+        if not known or getattr(item, "__code__", None) in self.codes:
+            return item
+        inner: Any = getattr(item, "__func__", item)
+        own = isinstance(inner, FunctionType) and self._is_users(inner)
+        if not own and shims.find(item) is None:
+            return item
+        return partial(self.call, item)
 
     def _is_log(self, function: Any) -> bool:
         owner = getattr(function, "__self__", None)
@@ -261,8 +281,8 @@ class Runtime:
     def _is_users(self, function: FunctionType) -> bool:
         if function.__code__ in self.codes:
             return True
-        file = str(Path(function.__code__.co_filename).resolve())
-        return not file.startswith((*_LIBRARIES, _PACKAGE, "<"))
+        file = function.__code__.co_filename
+        return file[:1] != "<" and not str(Path(file).resolve()).startswith(_NOT_USERS)
 
     def rewritten(self, function: FunctionType) -> FunctionType:
         """Return a function of the locustfile as it is recorded."""
@@ -365,8 +385,22 @@ class Runtime:
             )
         return target
 
+    def loop(self, iterable: Any) -> Any:
+        """Check what a loop is over."""
+        self._check_own_iterator(iterable, "a loop")
+        return iterable
+
+    def _check_own_iterator(self, iterable: Any, construct: str) -> None:
+        if hasattr(type(iterable), "__next__"):
+            self._check_own(iterable, construct)
+
     def getattr(self, value: Any, name: str) -> Any:
         """Read an attribute."""
+        computed = getattr(type(value), name, None)
+        getter = computed.fget if isinstance(computed, property) else None
+        own = isinstance(getter, FunctionType) and not isinstance(value, Native)
+        if own and isinstance(getter, FunctionType) and self._is_users(getter):
+            return self.call(getter, value)
         found = getattr(value, name)
         if not isinstance(value, Native):
             self.note_shared(found)
@@ -442,6 +476,12 @@ class Runtime:
             else:
                 done += shims.formatted(self, *part)
         return self.text(tuple(done))
+
+    def written_out(self, parts: Parts) -> Ref:
+        """Return the text of parts as a value."""
+        if parts not in self._written_out:
+            self._written_out[parts] = self.emit(Op.TEXT, what=parts)
+        return self._written_out[parts]
 
     def as_text(self, value: Any) -> Parts:
         """Return a text's parts; what turns out to be none ends the task as a TypeError."""
@@ -631,6 +671,10 @@ class Runtime:
 
 class EndOfPath(BaseException):
     """The path of a task is over."""
+
+
+def _is_exception(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 def _is_pure(owner: type) -> bool:

@@ -462,6 +462,8 @@ class Match(Native):
         self.rt.need(
             reference, (f"no match of {self._regex[0]!r} in the response",), AttributeError
         )
+        if index:  # it may have taken no part in the match
+            return Sym(self.rt, reference)
         self.rt.texts.add(reference)
         return Text(self.rt, (Part(reference),))
 

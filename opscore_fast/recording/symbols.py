@@ -310,7 +310,7 @@ class Text(Sym):
                 assert isinstance(part, Part)
                 self._operand = part.operand
             else:
-                self._operand = self.rt.emit(Op.TEXT, what=self._parts)
+                self._operand = self.rt.written_out(self._parts)
         return self._operand
 
 

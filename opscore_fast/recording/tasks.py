@@ -111,8 +111,6 @@ class Recorder:
 
     def lower(self, builder: Builder) -> None:
         """Put the programs into the plan."""
-        for path, kind in self.slots.kinds.items():
-            builder.slot(path, kind, path in self.rt.written)
         for name, tree in self.trees:
             self.plan.programs.append(tree.lower(name, builder))
 
