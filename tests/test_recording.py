@@ -360,6 +360,15 @@ TASKS = {
             logging.getLogger("x").info("sent")
             self.client.post(f"/{user['name']}/{self.__mark}", json=user, verify=False)
         """,
+    "kept by decisions": """
+        @task
+        def t(self):
+            self.n = self.n + 1 if self.n < 7 else 0
+            r = self.client.get("/", name=self.agent_id + "!")
+            if r.ok:
+                self.token = r.text[:3]
+            self.client.get(f"/{self.n}")
+        """,
     "retries": """
         @task
         def t(self):
@@ -704,6 +713,27 @@ def test_values_that_cannot_be() -> None:
         values.env("OPSCORE_FAST_NO_SUCH")
     with pytest.raises(ValueError, match="ASCII"):
         values.random_string(3, "")
+
+
+def test_a_task_of_the_fast_style(tmp_path: Path) -> None:
+    text = """
+        @task
+        def t(self):
+            r = self.client.get(f"/{self.a}", headers={"X": "1"}, auth=("u", "p"))
+            self.client.post("/", data={"t": r.text, "j": r.json()["k"]})
+            self.client.head("/h", allow_redirects=False)
+        """
+    plan = recorded(tmp_path, text, "FastHttpUser", a="x y")
+    sent, counted, _, _ = by_plan(plan, ("x",), [Answer(200, '{"k": 5}')], 0)
+    assert [request[:3] for request in sent] == [
+        ("GET", "http://127.0.0.1:9/x", None),
+        ("POST", "http://127.0.0.1:9/", "t=%7B%22k%22%3A+5%7D&j=5"),
+        ("HEAD", "http://127.0.0.1:9/h", None),
+    ]
+    assert sent[0][3]["Authorization"] == "Basic dTpw"
+    assert [name for name, _ in counted] == ["/x", "/", "/h"]
+    redirects = {request.method: request.redirects for request in plan.requests}
+    assert redirects == {"GET": True, "POST": True, "HEAD": False}
 
 
 def test_a_request_of_the_fast_style_is_named_as_its_url_was_given(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ class Agent(Native):
         if isinstance(value, Json) and value.kind is Kind.UNSET and not value.path:
             raise rt.refusal(f"self.{path[0]} =", "a whole JSON is not kept", "keep its members")
         self.slots.kinds.setdefault(path, kind_of(self.user.__dict__.get(str(path[0]))))
-        rt.written.add(path)
+        rt.stored.add(path)
         rt.emit(Op.MOVE, a=operand_of(value), slot=path)
         rt.attributes[path] = value
 
@@ -379,7 +379,9 @@ class Client(Native):
             kwargs[_positional(rt, method, fast)[number]] = value
         self._check(kwargs, fast)
         caught = bool(kwargs.get("catch_response", False))
-        name = kwargs.get("name") or rt.request_name or (url if fast else None)
+        name = kwargs.get("name")
+        if not isinstance(name, Native):
+            name = name or rt.request_name or (url if fast else None)
         kwargs = self._settled(kwargs)
         try:
             specs = [
@@ -494,8 +496,8 @@ class _Build:
         made = sent(full, **planted) if sent else session.request(method, full, **planted)
         request = made.request
         target = str(request.url)
-        if self._fast:
-            target = with_params(target, planted.get("params"))
+        if self._fast and planted.get("params"):
+            target = with_params(target, planted["params"])
         return self._read(request, target, kwargs, caught, name, authorization)
 
     def _session(self, own_auth: bool) -> tuple[Any, Any]:

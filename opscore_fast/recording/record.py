@@ -24,12 +24,12 @@ def record(user: Any) -> Plan:
     Each task is recorded twice, with other markers; what differs is refused. Raises NotRecordable.
     """
     _check_session(user)
-    written: set[tuple[str | int, ...]] = set()
+    written: frozenset[tuple[str | int, ...]] = frozenset()
     while True:
-        plan, now_written = _record_once(user, written)
-        if now_written == written:
+        plan, stored = _record_once(user, written)
+        if stored == written:
             break
-        written = now_written
+        written |= stored  # what tasks set has to be read in another way
     again, _ = _record_once(user, written)
     if again != plan:
         where, what = _difference(plan, again)
@@ -42,10 +42,10 @@ def record(user: Any) -> Plan:
 
 
 def _record_once(
-    user: Any, written: set[tuple[str | int, ...]]
+    user: Any, written: frozenset[tuple[str | int, ...]]
 ) -> tuple[Plan, set[tuple[str | int, ...]]]:
     rt = Runtime()
-    rt.written = set(written)
+    rt.written = written
     rt.note_shared(*user.__dict__.values())
     style = "fast" if isinstance(user.client, FastHttpSession) else "http"
     plan = Plan(type(user).__name__, style)
@@ -64,7 +64,7 @@ def _record_once(
     plan.base_url = str(user.client.base_url)
     for index, slot in enumerate(plan.slots):
         plan.names[index] = ".".join(str(step) for step in slot.path)
-    return plan, set(rt.written)
+    return plan, rt.stored
 
 
 def _difference(first: Plan, second: Plan) -> tuple[str, str]:

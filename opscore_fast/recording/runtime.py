@@ -101,7 +101,8 @@ class Runtime:
         self.codes: set[CodeType] = set()
         self._made: dict[Any, FunctionType] = {}
         self._injected: list[dict[str, Any]] = []
-        self.written: set[tuple[str | int, ...]] = set()
+        self.written: frozenset[tuple[str | int, ...]] = frozenset()
+        self.stored: set[tuple[str | int, ...]] = set()
         self.once: dict[tuple[str, str], None] = {}
         self.outer: dict[int, Any] = {}
         self.counters: list[tuple[int, int]] = []
