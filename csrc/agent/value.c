@@ -8,13 +8,14 @@
 
 #define WIDTH_MAX 4096
 
-/* A value as text, in its pieces: blanks, sign, zeros, text, blanks. */
+/* A value as text, in its pieces: blanks, sign, zeros, text, and what pads a text. */
 typedef struct rendered {
     char number[OPF_NUMBER_SIZE];
     const char *text;
     size_t len;
     size_t left, zeros, right;
     bool negative;
+    bool right_zeros;
 } rendered;
 
 static bool is_formatted(const opf_format *format)
@@ -118,6 +119,7 @@ static void pad(rendered *r, const opf_format *format, bool text)
     size_t missing = format->width - n;
     if (text) {
         r->right = missing;
+        r->right_zeros = format->zero;
     } else if (format->zero) {
         r->zeros = missing;
         r->negative = r->len && *r->text == '-';
@@ -176,7 +178,7 @@ static char *put_json(char *p, uint32_t c)
         *p++ = names[found - named];
         return p;
     }
-    if (c >= 0x20 && c < 0x80) { /* DEL stands as it is */
+    if (c >= 0x20 && c < 0x7F) {
         *p++ = (char)c;
         return p;
     }
@@ -278,7 +280,7 @@ static int write_rendered(opf_buf *out, const rendered *r, opf_encoding encoding
         rc = repeat(out, "0", r->zeros, encoding, why);
     if (rc == 0)
         rc = encode(out, r->text, r->len, encoding, why);
-    return rc == 0 ? repeat(out, " ", r->right, encoding, why) : rc;
+    return rc == 0 ? repeat(out, r->right_zeros ? "0" : " ", r->right, encoding, why) : rc;
 }
 
 static int write_float_json(opf_buf *out, double f)
@@ -319,7 +321,7 @@ int opf_value_write(opf_buf *out, const opf_value *value, opf_encoding encoding,
         return write_bare_json(out, value, why);
     rendered r;
     r.left = r.zeros = r.right = 0;
-    r.negative = false;
+    r.negative = r.right_zeros = false;
     int rc = spec ? formatted(&r, value, format, why) : plain(&r, value, why);
     if (rc != 0)
         return rc;

@@ -108,7 +108,7 @@ TEST(float_repr_reads_back)
 TEST(json_is_dumps)
 {
     CHECK_STR(written(text("a\"b\\c/\n\r\t\b\f\x01\x7F"), OPF_AS_JSON),
-              "\"a\\\"b\\\\c/\\n\\r\\t\\b\\f\\u0001\x7F\"");
+              "\"a\\\"b\\\\c/\\n\\r\\t\\b\\f\\u0001\\u007f\"");
     CHECK_STR(written(text("\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80"), OPF_AS_JSON),
               "\"\\u00e4\\u20ac\\ud83d\\ude00\"");
     CHECK_STR(written(text("\xED\xA0\x80"), OPF_AS_JSON), "\"\\ud800\"");
@@ -170,6 +170,7 @@ TEST(formats_are_pythons)
     CHECK_STR(formatted(real(0.5), false, 6, -1, 0), "   0.5");
     CHECK_STR(formatted(real(0.5), false, 0, -1, 'd'), "!a float with a format for ints");
     CHECK_STR(formatted(text("\xC3\xA4z"), false, 4, 1, 's'), "\xC3\xA4   ");
+    CHECK_STR(formatted(text("ab"), true, 4, -1, 0), "ab00");
     CHECK_STR(formatted(text("a"), false, 0, -1, 'd'), "!a text with a format for numbers");
     CHECK_STR(formatted((opf_value){.kind = OPF_NONE}, false, 3, -1, 0), "!None with a format");
     CHECK_STR(formatted(real(1.0), false, 0, 9999, 'f'), "!a format that is too wide");
