@@ -23,6 +23,7 @@ import os
 import locust
 import locust.clients
 import locust.contrib.fasthttp as f
+import locust.stats
 import locust.user.users
 from locust import FastHttpUser, HttpUser
 from locust.clients import HttpSession, ResponseContextManager, RestResponseContextManager
@@ -75,6 +76,9 @@ class ByFastHttp(FastHttpUser):
     work = ByHttp.work
     tasks = [work]
 
+# the reports are there even when the run is short, and the machine slow
+locust.stats.CSV_STATS_INTERVAL_SEC = locust.stats.CSV_STATS_FLUSH_INTERVAL_SEC = 0.1
+
 @locust.events.init.add_listener
 def say(environment, **_):
     for name, classes in CLASSES.items():
@@ -115,7 +119,7 @@ def start(
 ) -> subprocess.Popen[str]:
     """Start a headless run of the folder's locustfile.py with four users."""
     command = ["-m", module, "-f", "locustfile.py", "--headless", "--host", app.url]
-    command += ["-u", "4", "-r", "4", "-t", "2s", "--csv", "out", "--only-summary", *options]
+    command += ["-u", "4", "-r", "4", "-t", "4s", "--csv", "out", "--only-summary", *options]
     return python(*command, cwd=folder)
 
 
@@ -291,9 +295,11 @@ from locust.contrib.fasthttp import FastHttpSession, LocustBadStatusCode
 from locust.exception import CatchResponseError
 from requests.exceptions import HTTPError
 import collections
+import locust.stats
 import pytest
 import time
 
+locust.stats.CSV_STATS_INTERVAL_SEC = locust.stats.CSV_STATS_FLUSH_INTERVAL_SEC = 0.1
 rounds = collections.Counter()
 
 def work(session):
