@@ -97,8 +97,8 @@ class Agent:
                 case Op.FAILURE:
                     self._verdict = self._text(plan.templates[step.what])
                 case Op.REPORT:
-                    usual = self._usual()
-                    self.sent[-1].counted = usual if self._verdict is None else self._verdict
+                    usual = self._usual(self._caught_answer, self._caught)
+                    self._caught.counted = usual if self._verdict is None else self._verdict
                     self._verdict = None
                 case Op.FORGET:
                     self._verdict = None
@@ -142,15 +142,16 @@ class Agent:
         self._answer = self.answer(sent)
         for extract in request.extracts:
             self._registers[extract.dst] = self._taken(extract)
-        if not request.caught:
-            sent.counted = self._usual()
+        if request.caught:
+            self._caught, self._caught_answer = sent, self._answer
+        else:
+            sent.counted = self._usual(self._answer, sent)
 
-    def _usual(self) -> str:
-        answer = self._answer
+    def _usual(self, answer: Answer, sent: Sent) -> str:
         if answer.status < 400:
             return ""
         who = "Client" if answer.status < 500 else "Server"
-        return f"{answer.status} {who} Error: {answer.reason} for url: {self.sent[-1].name}"
+        return f"{answer.status} {who} Error: {answer.reason} for url: {sent.name}"
 
     def _taken(self, extract: Any) -> Any:
         answer = self._answer

@@ -369,6 +369,15 @@ TASKS = {
                 self.token = r.text[:3]
             self.client.get(f"/{self.n}")
         """,
+    "rest": """
+        @task
+        def t(self):
+            with self.rest("POST", "/a", json={"n": self.n}) as r:
+                assert r.status_code == 200, f"status {r.status_code}"
+                assert r.js is None or "status" in r.js, "no status,"
+                if r.js and r.js["status"] == "bad":
+                    r.failure("bad")
+        """,
     "retries": """
         @task
         def t(self):
@@ -475,6 +484,10 @@ def test_methods_of_base_classes_are_found_by_super(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_a_plan_does_what_the_task_does(tmp_path: Path, name: str) -> None:
     with_id = Answer(200, J, {"X-Id": "5", "ETag": "e"})
+    broken = {"rest"}  # whose text for a body that is no JSON is another
+    if name in broken:
+        same(tmp_path, TASKS[name], [GOOD], [EMPTY], [WRONG])
+        return
     same(tmp_path, TASKS[name], [GOOD], [BAD], [LOST], [EMPTY], [WRONG], [with_id])
 
 
@@ -669,6 +682,31 @@ def test_what_runs_once_is_noted(tmp_path: Path) -> None:
     assert [what for _, what in plan.once] == ["print", "logging (info)"]
 
 
+def test_what_rest_counts_as_a_failure(tmp_path: Path) -> None:
+    text = """
+        @task
+        def t(self):
+            with self.rest("GET", "/a") as r:
+                self.client.get("/" + r.js["id"])
+            with self.rest_("GET", "/b?x=1") as r:
+                pass
+        """
+    for user in ("HttpUser", "FastHttpUser"):
+        plan = recorded(tmp_path, text, user)
+        _, counted, raised, agent = by_plan(plan, (), [LOST], 0)
+        assert raised is None
+        assert counted[0][0] == "/a"
+        assert counted[0][1].startswith("TypeError: 'NoneType' object is not subscriptable at rec")
+        assert counted[1] == ("/b?x=1&_=...", "")
+        assert re.fullmatch(r".*/b\?x=1&_=\d{13}", agent.sent[1].url)
+        _, counted, _, _ = by_plan(plan, (), [EMPTY], 0)
+        assert re.fullmatch(
+            r"KeyError: 'id' at recorded_\d+\.py:\d+\. Response was {}", counted[0][1]
+        )
+        _, counted, _, _ = by_plan(plan, (), [Answer(200, '{"id": "x"}')], 0)
+        assert counted == [("/a", ""), ("/x", ""), ("/b?x=1&_=...", "")]
+
+
 def test_values_of_the_package(tmp_path: Path) -> None:
     (tmp_path / "users.csv").write_text("name,age\nann,1\nbob,2\n")
     text = f"""
@@ -779,6 +817,11 @@ REFUSED = [
     ("for x in COUNTER: break", "agents share"),
     ("NUMBERS.x = 1", "storing into"),
     ("global x; x = 1", "global"),
+    ("self.wait()", "Locust's own"),
+    (
+        "with self.client.get('/', catch_response=True): self.client.get('/', catch_response=True)",
+        "of another such request",
+    ),
 ]
 
 

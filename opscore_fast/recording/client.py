@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from opscore_fast.recording.branches import Part, Parts, Ref, RequestSpec
 from opscore_fast.recording.markers import Changed, Markers
 from opscore_fast.recording.plan import Encoding, Kind, Op, Take, Test
 from opscore_fast.recording.refusal import Refusal
+from opscore_fast.recording.rest import rest, rest_
 from opscore_fast.recording.runtime import EndOfPath, Runtime
 from opscore_fast.recording.symbols import (
     Bytes,
@@ -75,6 +77,9 @@ def session_auth(user: Any) -> str | None:
     return str(request.headers["Authorization"])
 
 
+_RESTS = {"rest": rest, "rest_": rest_}
+
+
 class Slots:
     """What is known of each agent by itself: paths, with what they had when recorded."""
 
@@ -115,6 +120,8 @@ class Agent(Native):
         if name == "environment":
             return _Environment(rt, self.user.environment)
         for cls in type(self.user).__mro__:
+            if name in _RESTS and cls.__module__.partition(".")[0] in ("locust", "opscore_fast"):
+                return partial(_RESTS[name], self)
             if name in cls.__dict__:
                 return _class_attribute(rt, self, type(self.user), cls.__dict__[name])
         raise rt.refusal(
@@ -201,6 +208,8 @@ def shape(value: Any) -> Any:
 
 def _class_attribute(rt: Runtime, instance: Any, cls: type, found: Any) -> Any:
     if isinstance(found, FunctionType):
+        if not rt.is_users(found):
+            raise rt.refusal(f".{found.__name__}()", "a method of Locust's own is not recorded")
         return MethodType(found, instance)
     if isinstance(found, staticmethod):
         return found.__func__
@@ -402,6 +411,13 @@ class Client(Native):
         reference = rt.emit(Op.REQUEST, what=specs[0])
         response = Response(rt, reference.step, self.agent, caught, fast)
         if caught:
+            if rt.in_block:
+                raise rt.refusal(
+                    "catch_response=True",
+                    "within the with-block of another such request it is not recorded",
+                    "put it behind the block",
+                )
+            rt.in_block = True
             rt.open_requests.append(response)
         return response
 
@@ -625,12 +641,12 @@ class _Fields(Native):
 class Response(Native):
     """A response, and the with-block for it."""
 
-    __slots__ = ("agent", "caught", "entered", "fast", "judged", "place", "step")
+    __slots__ = ("agent", "caught", "entered", "fast", "js", "judged", "over", "place", "step")
 
     def __init__(self, rt: Runtime, step: int, agent: Agent, caught: bool, fast: bool) -> None:
         super().__init__(rt)
         self.step, self.agent, self.caught, self.fast = step, agent, caught, fast
-        self.entered = False
+        self.entered = self.over = False
         self.judged: bool | None = None
         self.place = rt.where()
 
@@ -728,8 +744,8 @@ class Response(Native):
 
     def success(self) -> None:
         """As the response's."""
-        self._judge(True, "success()")
-        self.rt.emit(Op.SUCCESS)
+        if self._judge(True, "success()"):
+            self.rt.emit(Op.SUCCESS)
 
     def failure(self, exc: Any) -> None:
         """As the response's; of a text or Locust's CatchResponseError."""
@@ -737,17 +753,19 @@ class Response(Native):
             exc = exc.args[0]
         if isinstance(exc, BaseException):
             raise self.rt.refusal("failure()", "of a text only", "write failure(str(...))")
-        self._judge(False, "failure()")
-        self.rt.emit(Op.FAILURE, what=parts_of(exc))
+        if self._judge(False, "failure()"):
+            self.rt.emit(Op.FAILURE, what=parts_of(exc))
 
-    def _judge(self, judged: bool, what: str) -> None:
+    def _judge(self, judged: bool, what: str) -> bool:
         if not self.entered:
             raise self.rt.refusal(what, "of a request that is in no with-block")
         self.judged = judged
+        return not self.over  # afterwards it has no effect, as with Locust
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
         if isinstance(error, Refusal | EndOfPath):
             return False
+        self.over, self.rt.in_block = True, False
         if self.judged is None and error is not None:
             if not isinstance(error, ResponseError):
                 self.rt.emit(Op.FORGET)

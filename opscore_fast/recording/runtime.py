@@ -123,6 +123,7 @@ class Runtime:
         self.attributes: dict[tuple[str | int, ...], Any] = {}
         self.request_name: Any = None
         self.open_requests: list[Any] = []
+        self.in_block = False  # of a caught request
 
     # Where we are
 
@@ -230,18 +231,20 @@ class Runtime:
         bound = getattr(function, "__self__", None)
         if isinstance(function, Native) or isinstance(bound, Native):
             inner: Any = getattr(function, "__func__", None)
-            if isinstance(function, MethodType) and self._is_users(inner):
+            if isinstance(function, MethodType) and self.is_users(inner):
                 return self.rewritten(inner)(bound, *args, **kwargs)
             return function(*args, **kwargs)
         if function is next and args:
             self._check_own_iterator(args[0], "next()")
+        if isinstance(function, partial) and isinstance(function.args[0], Native):
+            return function(*args, **kwargs)  # rest() of an agent
         shim = shims.find(function)
         if shim is not None:
             return shim(self, *args, **kwargs)
         if isinstance(function, MethodType) and isinstance(function.__func__, FunctionType):
-            if self._is_users(function.__func__):
+            if self.is_users(function.__func__):
                 return self.rewritten(function.__func__)(bound, *args, **kwargs)
-        elif isinstance(function, FunctionType) and self._is_users(function):
+        elif isinstance(function, FunctionType) and self.is_users(function):
             return self.rewritten(function)(*args, **kwargs)
         if self._is_log(function):
             return None
@@ -263,7 +266,7 @@ class Runtime:
         if not known or getattr(item, "__code__", None) in self.codes:
             return item
         inner: Any = getattr(item, "__func__", item)
-        own = isinstance(inner, FunctionType) and self._is_users(inner)
+        own = isinstance(inner, FunctionType) and self.is_users(inner)
         if not own and shims.find(item) is None:
             return item
         return partial(self.call, item)
@@ -279,7 +282,8 @@ class Runtime:
             return True
         return False
 
-    def _is_users(self, function: FunctionType) -> bool:
+    def is_users(self, function: FunctionType) -> bool:
+        """Return whether a function is the locustfile's or what that imports."""
         if function.__code__ in self.codes:
             return True
         file = function.__code__.co_filename
@@ -400,7 +404,7 @@ class Runtime:
         computed = getattr(type(value), name, None)
         getter = computed.fget if isinstance(computed, property) else None
         own = isinstance(getter, FunctionType) and not isinstance(value, Native)
-        if own and isinstance(getter, FunctionType) and self._is_users(getter):
+        if own and isinstance(getter, FunctionType) and self.is_users(getter):
             return self.call(getter, value)
         found = getattr(value, name)
         if not isinstance(value, Native):
@@ -575,12 +579,16 @@ class Runtime:
         finally:
             self._handlers = before
 
+    def is_own(self, error: BaseException | None) -> bool:
+        """Return whether the task raised an exception, or what of it is recorded did."""
+        return any(error is own for own in self._raised)
+
     def handling(self) -> None:
         """Check that what an except has caught is the task's own."""
         error = sys.exc_info()[1]
         if isinstance(error, Refusal | EndOfPath):
             raise error
-        if not any(error is own for own in self._raised):
+        if not self.is_own(error):
             raise self.refusal(
                 "except", f"the recorder can't tell when {type(error).__name__} is raised: {error}"
             )
@@ -646,8 +654,7 @@ class Runtime:
             )
 
     def _end_by(self, error: Exception) -> None:
-        own = any(error is raised for raised in self._raised)
-        if not own or type(error).__module__.startswith("locust"):
+        if not self.is_own(error) or type(error).__module__.startswith("locust"):
             frames = error.__traceback__
             place = self._entry.co_filename, self._entry.co_firstlineno
             while frames is not None:

@@ -1,0 +1,94 @@
+"""``rest`` and ``rest_`` of Locust's users, as they are recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from opscore_fast.recording.branches import Ref
+from opscore_fast.recording.plan import Take, Test
+
+_LENGTH = 200  # characters of a response in a failure's text
+
+
+@contextmanager
+def rest(
+    agent: Any, method: str, url: Any, headers: dict[str, Any] | None = None, **kwargs: Any
+) -> Generator[Any]:
+    """As locust.user.users.RestMixin.rest.
+
+    The failure for an exception has the line of the task instead of a traceback, and the one for a
+    body that is no JSON does not say where it ceases to be.
+    """
+    rt = agent.rt
+    headers = dict(headers or {})
+    for name in ("Content-Type", "Accept"):
+        if name not in headers and name.lower() not in headers:
+            headers[name] = "application/json"
+    with agent.client.request(
+        method, url, catch_response=True, headers=headers, **kwargs
+    ) as response:
+        response.js = _json(rt, response)
+        try:
+            with rt.trying(Exception):
+                yield response
+        except AssertionError as error:
+            _check(rt, error)
+            text = error.args[0] if error.args else "Assertion failed"
+            if text.endswith(","):
+                text = rt.fstring(
+                    (text[:-1], -1, ""), ", response was ", (response.text[:_LENGTH], -1, "")
+                )
+            response.failure(text)
+        except Exception as error:
+            _check(rt, error)
+            where = f" at {rt.line()}. Response was "
+            said = rt.call(str, error)
+            response.failure(
+                rt.fstring(
+                    f"{type(error).__name__}: ",
+                    (said, -1, ""),
+                    where,
+                    (response.text[:_LENGTH], -1, ""),
+                )
+            )
+
+
+def _json(rt: Any, response: Any) -> Any:
+    """Return what js is: the JSON, or None with the response a failure unless it has no body."""
+    if not response.text:
+        return None
+    is_json: Ref = rt.take(response.step, Take.IS_JSON)
+    if rt.fork(Test.TRUE, is_json, 0):
+        return response.json()
+    response.failure(
+        rt.fstring(
+            "Could not parse response as JSON. ",
+            (response.text[:250], -1, ""),
+            ", response code ",
+            (response.status_code, -1, ""),
+        )
+    )
+    return None
+
+
+def _check(rt: Any, error: Exception) -> None:
+    """Refuse what the recorder itself, not the task, may have raised."""
+    nothing = isinstance(error, TypeError) and "'NoneType'" in str(error)
+    if not nothing and not rt.is_own(error):
+        raise rt.refusal("rest()", f"the recorder can't tell when {type(error).__name__} is raised")
+
+
+@contextmanager
+def rest_(agent: Any, method: str, url: Any, name: Any = None, **kwargs: Any) -> Generator[Any]:
+    """As locust.user.users.RestMixin.rest_."""
+    rt = agent.rt
+    separator = "&" if rt.is_in("?", url) else "?"
+    if name is None:
+        name = url + separator + "_=..."
+    now = rt.call(int, rt.call(time.time) * 1000)
+    full = rt.fstring((url, -1, ""), f"{separator}_=", (now, -1, ""))
+    with agent.rest(method, full, name=name, **kwargs) as response:
+        yield response
