@@ -2,6 +2,7 @@
 #include "base/mem.h"
 
 #define BLOCK_MIN 4096
+#define BLOCK_KEPT_MAX 65536 /* there may be many thousand arenas */
 
 struct opf_arena_block {
     struct opf_arena_block *next;
@@ -42,10 +43,13 @@ static void free_from(struct opf_arena_block *block)
 
 void opf_arena_clear(opf_arena *arena)
 {
-    if (arena->blocks) {
-        free_from(arena->blocks->next);
-        arena->blocks->next = NULL;
-        arena->blocks->used = 0;
+    struct opf_arena_block *block = arena->blocks;
+    if (block && block->size > BLOCK_KEPT_MAX) {
+        opf_arena_fini(arena);
+    } else if (block) {
+        free_from(block->next);
+        block->next = NULL;
+        block->used = 0;
     }
     arena->used = 0;
 }

@@ -22,7 +22,7 @@ typedef struct opf_arena {
 
 /* Returns len bytes that stay until the arena is cleared, or NULL. */
 void *opf_arena_alloc(opf_arena *arena, size_t len);
-/* Empties it and keeps one block; opf_arena_fini keeps none. */
+/* Empties it and keeps one block, unless it is a large one; opf_arena_fini keeps none. */
 void opf_arena_clear(opf_arena *arena);
 void opf_arena_fini(opf_arena *arena);
 

@@ -92,7 +92,7 @@ static uint32_t options_of(uint32_t flags)
 {
     uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_ALT_BSUX;
     options |= flags & OPF_RE_IGNORECASE ? PCRE2_CASELESS : 0;
-    options |= flags & OPF_RE_MULTILINE ? PCRE2_MULTILINE : 0;
+    options |= flags & OPF_RE_MULTILINE ? PCRE2_MULTILINE | PCRE2_ALT_CIRCUMFLEX : 0;
     options |= flags & OPF_RE_DOTALL ? PCRE2_DOTALL : 0;
     options |= flags & OPF_RE_ASCII ? 0 : PCRE2_UCP;
     return options;

@@ -39,6 +39,7 @@ TEST(searches_as_re)
     CHECK_STR(search("a.c", OPF_RE_DOTALL, "a\nc", 0), "a\nc");
     CHECK_STR(search("a.c", 0, "a\rc", 0), "a\rc");
     CHECK_STR(search("^b$", OPF_RE_MULTILINE, "a\nb\nc", 0), "b");
+    CHECK_STR(search("\\s^", OPF_RE_MULTILINE, "a\n", 0), "\n");
     CHECK_STR(search("^b$", 0, "a\nb\nc", 0), "-");
     CHECK_STR(search("\\w+", 0, "\xC3\xA4x", 0), "\xC3\xA4x");
     CHECK_STR(search("\\w+", OPF_RE_ASCII, "\xC3\xA4x", 0), "x");

@@ -282,6 +282,11 @@ TEST(arena_gives_all_back_at_once)
     CHECK(opf_arena_alloc(&arena, 0) != NULL);
     opf_arena_clear(&arena);
     CHECK_EQ_INT(arena.used, 0);
+    CHECK(arena.blocks == NULL); /* the last one was large */
+    first = opf_arena_alloc(&arena, 10);
+    opf_arena_clear(&arena);
+    CHECK(first && opf_arena_alloc(&arena, 10) == first);
+    opf_arena_clear(&arena);
     CHECK(opf_arena_alloc(&arena, OPF_ARENA_MAX) != NULL);
     opf_arena_clear(&arena);
     opf_arena_fini(&arena);
