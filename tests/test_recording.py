@@ -378,6 +378,16 @@ TASKS = {
                 if r.js and r.js["status"] == "bad":
                     r.failure("bad")
         """,
+    "a text of several lines": """
+        @task
+        def t(self):
+            query = '''
+                query {
+              x }
+            '''
+            self.client.post("/q", data=query + self.agent_id)
+            assert self.n == 8, "line"
+        """,
     "retries": """
         @task
         def t(self):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import Any
@@ -29,7 +28,10 @@ def rewrite(function: FunctionType, runtime: Any) -> FunctionType:
     code = function.__code__
     try:
         lines, first = inspect.getsourcelines(code)  # not of what it wraps
-        tree = ast.parse(textwrap.dedent("".join(lines)))
+        source = "".join(lines)
+        if source[:1].isspace():  # dedented, its texts of several lines would be other ones
+            source, first = "if True:\n" + source, first - 1
+        tree = ast.parse(source)
     except (OSError, TypeError, SyntaxError):
         raise CannotRewrite(code.co_firstlineno, function.__qualname__, "has no source") from None
     ast.increment_lineno(tree, first - 1)
