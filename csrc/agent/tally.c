@@ -203,21 +203,33 @@ static uint32_t add_cell(opf_tally *tally, const cell_key *key, uint64_t hash)
     return tally->n_cells++;
 }
 
-int opf_tally_count(opf_tally *tally, const char *method, const char *name, size_t name_len,
-                    uint64_t ns, uint64_t bytes, double last, uint32_t *cell)
+int opf_tally_name(opf_tally *tally, const char *method, const char *name, size_t name_len,
+                   uint32_t *cell)
 {
-    cell_key key = {method, name, name_len};
-    uint64_t hash = hash_bytes(hash_text(HASH_START, method), name, name_len);
+    cell_key key = {method, name_len ? name : "", name_len};
+    uint64_t hash = hash_bytes(hash_text(HASH_START, method), key.name, name_len);
     uint32_t i = find(tally, &tally->index->cells, hash, same_cell, &key);
     if (i == OPF_NOTHING)
         i = add_cell(tally, &key, hash);
-    if (i == OPF_NOTHING ||
-        opf_cell_add(&tally->cells[i].cell, ns < LAST_NS ? ns : LAST_NS, bytes) != 0) {
+    if (i == OPF_NOTHING) {
         tally->lost++;
         return OPF_ENOMEM;
     }
-    tally->cells[i].last = last;
     *cell = i;
+    return 0;
+}
+
+int opf_tally_count(opf_tally *tally, const char *method, const char *name, size_t name_len,
+                    uint64_t ns, uint64_t bytes, double last, uint32_t *cell)
+{
+    if (opf_tally_name(tally, method, name, name_len, cell) != 0)
+        return OPF_ENOMEM;
+    opf_tally_cell *found = &tally->cells[*cell];
+    if (opf_cell_add(&found->cell, ns < LAST_NS ? ns : LAST_NS, bytes) != 0) {
+        tally->lost++;
+        return OPF_ENOMEM;
+    }
+    found->last = last;
     return 0;
 }
 

@@ -81,6 +81,10 @@ opf_tally *opf_tally_new(opf_plan *plan, int64_t second);
 int opf_tally_count(opf_tally *tally, const char *method, const char *name, size_t name_len,
                     uint64_t ns, uint64_t bytes, double last, uint32_t *cell);
 
+/* Finds or makes the cell of a name without counting a request. Returns as opf_tally_count. */
+int opf_tally_name(opf_tally *tally, const char *method, const char *name, size_t name_len,
+                   uint32_t *cell);
+
 /* Counts a failure of a request that was counted; its strings (text of text_len bytes, not
  * NUL-terminated) are copied, its count is not looked at. Without memory it is among the lost. */
 void opf_tally_fail(opf_tally *tally, const opf_tally_failure *failure);

@@ -1,0 +1,229 @@
+#include <strings.h>
+
+#include "agent/frame.h"
+#include "base/clock.h"
+#include "http/url.h"
+
+static bool is_name(const opf_request_header *header, const char *name)
+{
+    return strlen(name) == header->name_len &&
+           strncasecmp(header->name, name, header->name_len) == 0;
+}
+
+/* The target into url behind scheme, host and port, in the form in which it is sent. */
+static int write_target(opf_agent *agent, opf_eval *eval, const opf_request_plan *request,
+                        opf_why *why)
+{
+    opf_frame *frame = agent->frame;
+    const opf_place *place = &agent->plan->places[request->place];
+    opf_buf *url = &frame->url, *scratch = &agent->crew->body;
+    opf_buf *name = &frame->asked->name;
+    scratch->len = url->len = name->len = 0;
+    int ret = opf_eval_template(eval, &request->target, scratch);
+    if (ret == 0)
+        ret = request->name.n ? opf_eval_template(eval, &request->name, name)
+                              : opf_buf_append(name, scratch->data, scratch->len);
+    if (ret != 0) {
+        *why = eval->why;
+        return ret;
+    }
+    frame->place_len = strlen(place->url);
+    if (opf_buf_append(url, place->url, frame->place_len) != 0)
+        return OPF_ENOMEM;
+    const char *target = (const char *)scratch->data;
+    const char *hash = scratch->len ? memchr(target, '#', scratch->len) : NULL;
+    size_t len = hash ? (size_t)(hash - target) : scratch->len;
+    if ((!len || *target != '/') && opf_buf_append(url, "/", 1) != 0)
+        return OPF_ENOMEM;
+    if (!len)
+        return 0;
+    return opf_url_is_quoted(target, len) ? opf_buf_append(url, target, len)
+                                          : opf_url_quote(target, len, url);
+}
+
+/* Where a redirect leads stands in url already. */
+static int parse_again(opf_frame *frame, opf_why *why)
+{
+    opf_url *parsed = &frame->parsed;
+    int ret = opf_url_parse((const char *)frame->url.data, frame->url.len, parsed, why);
+    if (ret == 0)
+        frame->place_len = (size_t)(parsed->target - (const char *)frame->url.data);
+    return ret;
+}
+
+static int write_host(opf_buf *out, const opf_url *url)
+{
+    if (opf_buf_append_str(out, url->ip6 ? "Host: [" : "Host: ") != 0 ||
+        opf_buf_append(out, url->host, url->host_len) != 0 ||
+        (url->ip6 && opf_buf_append(out, "]", 1) != 0) ||
+        (url->port_given &&
+         (opf_buf_append(out, ":", 1) != 0 || opf_buf_append_uint(out, url->port) != 0)))
+        return OPF_ENOMEM;
+    return opf_buf_append(out, "\r\n", 2);
+}
+
+static bool is_dropped(const opf_frame *frame, const opf_request_header *header)
+{
+    return (frame->redirect.drops_authorization && is_name(header, "authorization")) ||
+           (frame->redirect.drops_body &&
+            (is_name(header, "content-type") || is_name(header, "transfer-encoding")));
+}
+
+static bool breaks_line(const uint8_t *data, size_t len)
+{
+    return len && (memchr(data, '\n', len) || memchr(data, '\r', len) || memchr(data, 0, len));
+}
+
+static int write_headers(opf_agent *agent, opf_eval *eval, const opf_request_plan *request,
+                         opf_buf *out, bool *closes, opf_why *why, bool *refused)
+{
+    opf_frame *frame = agent->frame;
+    for (uint32_t i = 0; i < request->n_headers; i++) {
+        const opf_request_header *header = &request->headers[i];
+        if (frame->hops && is_name(header, "host")) {
+            if (write_host(out, &frame->parsed) != 0)
+                return OPF_ENOMEM;
+            continue;
+        }
+        if (frame->hops && is_dropped(frame, header))
+            continue;
+        if (opf_buf_append(out, header->name, header->name_len) != 0 ||
+            opf_buf_append(out, ": ", 2) != 0)
+            return OPF_ENOMEM;
+        size_t at = out->len;
+        int ret = opf_eval_template(eval, &header->value, out);
+        if (ret == 0 && breaks_line(out->data + at, out->len - at)) {
+            eval->why = "header value has a control character";
+            ret = OPF_EINVAL;
+        }
+        if (ret != 0) {
+            *why = eval->why;
+            *refused = true;
+            return ret;
+        }
+        if (is_name(header, "connection") && out->len - at == 5 &&
+            strncasecmp((const char *)out->data + at, "close", 5) == 0)
+            *closes = true;
+        if (opf_buf_append(out, "\r\n", 2) != 0)
+            return OPF_ENOMEM;
+    }
+    return 0;
+}
+
+static int write_cookies(opf_agent *agent, opf_buf *out)
+{
+    size_t before = out->len;
+    if (opf_buf_append_str(out, "Cookie: ") != 0)
+        return OPF_ENOMEM;
+    size_t at = out->len;
+    int64_t now = (int64_t)(opf_clock_real() / OPF_NS_PER_S);
+    if (opf_jar_write(&agent->jar, &agent->frame->parsed, now, out) != 0)
+        return OPF_ENOMEM;
+    if (out->len == at) {
+        out->len = before;
+        return 0;
+    }
+    return opf_buf_append(out, "\r\n", 2);
+}
+
+static bool tells_no_length(const opf_agent *agent, const char *method)
+{
+    if (agent->plan->style == OPF_STYLE_HTTP)
+        return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    return strcmp(method, "POST") != 0 && strcmp(method, "PUT") != 0 &&
+           strcmp(method, "PATCH") != 0;
+}
+
+/* Content-Length, the end of the head, and the body. */
+static int write_rest(opf_agent *agent, opf_eval *eval, const opf_request_plan *request,
+                      opf_buf *out, size_t *head_len, opf_why *why)
+{
+    opf_frame *frame = agent->frame;
+    opf_buf *body = &agent->crew->body;
+    body->len = 0;
+    bool has_body = request->has_body && !(frame->hops && frame->redirect.drops_body);
+    if (has_body) {
+        int ret = opf_eval_template(eval, &request->body, body);
+        if (ret != 0) {
+            *why = eval->why;
+            return ret;
+        }
+    }
+    if (has_body || !tells_no_length(agent, frame->method)) {
+        if (opf_buf_append_str(out, "Content-Length: ") != 0 ||
+            opf_buf_append_uint(out, body->len) != 0 || opf_buf_append(out, "\r\n", 2) != 0)
+            return OPF_ENOMEM;
+    }
+    if (opf_buf_append(out, "\r\n", 2) != 0)
+        return OPF_ENOMEM;
+    *head_len = out->len;
+    return opf_buf_append(out, body->data, body->len);
+}
+
+static int make_pool(opf_agent *agent)
+{
+    char text[256];
+    int error = 0;
+    opf_pool_options options = agent->plan->pool;
+    options.concurrency = 1;
+    if (!agent->pool)
+        agent->pool = opf_pool_new(agent->crew->engine, &options, &error, text, sizeof(text));
+    if (!agent->pool)
+        return OPF_ENOMEM; /* the options were tried before */
+    if (!agent->frame->exchange)
+        agent->frame->exchange = opf_exchange_new(agent->crew->engine);
+    return agent->frame->exchange ? 0 : OPF_ENOMEM;
+}
+
+static opf_timeouts timeouts_of(const opf_agent *agent, const opf_request_plan *request)
+{
+    opf_timeouts timeouts = agent->plan->pool.timeouts;
+    if (request->connect_ns != UINT64_MAX)
+        timeouts.connect_ns = request->connect_ns;
+    if (request->network_ns != UINT64_MAX)
+        timeouts.network_ns = request->network_ns;
+    return timeouts;
+}
+
+int opf_request_send(opf_agent *agent, opf_eval *eval, const opf_request_plan *request, bool again,
+                     opf_done_fn *done, opf_why *why, bool *refused)
+{
+    opf_frame *frame = agent->frame;
+    opf_timeouts timeouts = timeouts_of(agent, request);
+    size_t head_len;
+    bool closes = false;
+    *refused = false;
+    if (!again) {
+        frame->method = request->method;
+        frame->parsed = agent->plan->places[request->place].parsed;
+    }
+    int ret = make_pool(agent);
+    if (ret == 0)
+        ret = again ? parse_again(frame, why) : write_target(agent, eval, request, why);
+    if (ret != 0)
+        return ret;
+    opf_buf *out = opf_exchange_prepare(frame->exchange, agent->pool, &timeouts,
+                                        strcmp(frame->method, "HEAD") == 0);
+    const char *target = (const char *)frame->url.data + frame->place_len;
+    size_t target_len = frame->url.len - frame->place_len;
+    const char *hash = target_len ? memchr(target, '#', target_len) : NULL;
+    if (hash)
+        target_len = (size_t)(hash - target);
+    if (opf_buf_append_str(out, frame->method) != 0 || opf_buf_append(out, " ", 1) != 0 ||
+        ((!target_len || *target != '/') && opf_buf_append(out, "/", 1) != 0) ||
+        opf_buf_append(out, target, target_len) != 0 ||
+        opf_buf_append_str(out, " HTTP/1.1\r\n") != 0)
+        return OPF_ENOMEM;
+    /* the jar asks for the path too */
+    frame->parsed.target = target;
+    frame->parsed.target_len = (uint32_t)target_len;
+    ret = write_headers(agent, eval, request, out, &closes, why, refused);
+    if (ret == 0 && agent->jar.n && !request->has_cookie)
+        ret = write_cookies(agent, out);
+    if (ret == 0)
+        ret = write_rest(agent, eval, request, out, &head_len, why);
+    if (ret != 0)
+        return ret;
+    return opf_exchange_submit_prepared(frame->exchange, agent->pool, &frame->parsed, head_len,
+                                        closes, done, agent);
+}
