@@ -158,7 +158,7 @@ static void enter(opf_agent *agent, opf_agent_state state)
 /* Counts a caught request that came and that nobody has reported. */
 static void settle(opf_agent *agent)
 {
-    if (agent->frame && agent->frame->caught.open && agent->state != OPF_AGENT_ASKS)
+    if (agent->frame && agent->frame->caught.open)
         opf_asked_count(agent->crew, agent->plan, &agent->frame->caught);
 }
 
@@ -523,6 +523,8 @@ static void run(opf_agent *agent)
         came = step(agent, &eval);
     if (came == TASK_OVER)
         end_task(agent);
+    else if (came == GOES_ON && stops_here(agent))
+        leave(agent, OPF_END_ASKED);
     else if (came == GOES_ON)
         sleep_until(agent, OPF_AGENT_SLEEPS, opf_clock_mono());
 }

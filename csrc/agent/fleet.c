@@ -399,7 +399,7 @@ static bool has_answered(opf_fleet *fleet)
 
 bool opf_fleet_wait(opf_fleet *fleet, int timeout_ms)
 {
-    uint64_t end = opf_clock_mono() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * OPF_NS_PER_MS;
+    uint64_t end = opf_clock_mono() + (unsigned)(timeout_ms > 0 ? timeout_ms : 0) * OPF_NS_PER_MS;
     struct timespec until = {.tv_sec = (time_t)(end / OPF_NS_PER_S),
                              .tv_nsec = (long)(end % OPF_NS_PER_S)};
     bool all;
