@@ -24,7 +24,7 @@ export PYTHON VENV PORT
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help deps deps-test deps-bench install demo test test-all locust-tests lint format asan bench bench-peers sdist wheel clean
+.PHONY: help deps deps-test deps-bench install demo test test-all locust-tests lint format asan tsan bench bench-peers sdist wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -127,6 +127,9 @@ asan: deps-test install $(VENV)/.with-test ## Run the tests under the address an
 	@$(PY) -m pytest tests/test_engine_c.py
 	@cd $(ASAN) && env $(ASAN_ENV) $(abspath $(PY)) -m pytest $(OTHER_TESTS) $(ARGS) || failed=1; \
 	cat report.* 2>/dev/null && exit 1; exit $${failed:-0}
+
+tsan: deps-test install $(VENV)/.with-test ## Run the tests of native threads under the thread sanitizer
+	@OPSCORE_FAST_SANITIZE=thread $(PY) -m pytest tests/test_engine_c.py -k "fleet or tally" $(ARGS)
 
 locust-tests: install $(VENV)/.with-locust-tests ## Run Locust's own tests of its clients on ours (LOCUST=a checkout of Locust)
 	@scripts/locust-tests.sh "$(LOCUST)" $(ARGS)

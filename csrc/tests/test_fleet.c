@@ -45,8 +45,8 @@ static opf_template varying(const char *text, opf_operand value, opf_encoding en
 #define PATH "/post"
 
 /* A plan of one request and one program, sealed; register 0 is a slot, 1 and 2 are the task's,
- * constant 0 is 1, constant 1 is 30, constant 2 is 200, template 0 is "no good". Steps: an array
- * that ends as the program. */
+ * constant 0 is 1, constant 1 is 30, constant 2 is 200, constant 3 is 0, template 0 is "no good".
+ * Steps: an array that ends as the program. */
 static opf_plan *make(uint16_t port, const opf_instruction *code, uint32_t n, double wait_s,
                       opf_operand vary, bool caught, uint64_t network_ns)
 {
@@ -57,8 +57,9 @@ static opf_plan *make(uint16_t port, const opf_instruction *code, uint32_t n, do
     plan->n_slots = 1;
     plan->n_registers = 3;
     plan->max_redirects = 3;
-    plan->constants = opf_mem_zalloc(3 * sizeof(opf_value));
-    plan->n_constants = 3;
+    plan->constants = opf_mem_zalloc(4 * sizeof(opf_value));
+    plan->n_constants = 4;
+    plan->constants[3] = (opf_value){.kind = OPF_INT, .i = 0};
     plan->constants[0] = (opf_value){.kind = OPF_INT, .i = 1};
     plan->constants[1] = (opf_value){.kind = OPF_INT, .i = 30};
     plan->constants[2] = (opf_value){.kind = OPF_INT, .i = 200};
@@ -445,7 +446,8 @@ TEST(an_agent_that_stops_itself)
 TEST(many_wait_and_some_spin)
 {
     static const opf_instruction nothing[] = {{.op = OPF_OP_END}};
-    static const opf_instruction endless[] = {{.op = OPF_OP_JUMP, .target = 0}};
+    static const opf_instruction endless[] = {{.op = OPF_OP_SLEEP, .a = ~3},
+                                              {.op = OPF_OP_JUMP, .target = 0}};
     counts c = {0};
     opf_fleet_figures figures;
     uint64_t first, spinners, loopers;
@@ -453,7 +455,7 @@ TEST(many_wait_and_some_spin)
     opf_value slot[2] = {{.kind = OPF_NONE}, {.kind = OPF_NONE}};
     opf_plan *waits = make(1, nothing, 1, 1000, 0, false, 0);
     opf_plan *spins = make(1, nothing, 1, 0, 0, false, 0);
-    opf_plan *loops = make(1, endless, 1, 0, 0, false, 0);
+    opf_plan *loops = make(1, endless, 2, 0, 0, false, 0);
     opf_fleet *fleet = start(waits, 1, 4000, &first);
     CHECK_EQ_INT(opf_fleet_add(fleet, spins, 2, slot, NULL, 0, 0, &spinners, text, sizeof(text)),
                  0);
