@@ -1,9 +1,9 @@
 """The C engine of opscore_fast, as Python sees it."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from http.cookiejar import CookieJar
-from types import TracebackType
+from types import EllipsisType, TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 from geventhttpclient.header import Headers
@@ -395,3 +395,99 @@ class Plan:
         """Give the agents other waits (seconds) to take from: 4,096, the plan's number index.
 
         Raises IndexError, and ValueError for another number of them or one that is not finite."""
+
+_Value = None | bool | int | float | str | EllipsisType
+"""What an agent remembers; ...: not set."""
+
+_Cookie = tuple[str, str | None, str, str, bool, bool, float | None]
+"""Name, value, domain (without a leading dot; empty: any host), path, whether it was set without a
+Domain, secure, expires (seconds since 1970; None: with the agent)."""
+
+_Cells = list[tuple[str, str, int, float, float, float, float, int, dict[int, int]]]
+"""As Collector.drain returns them."""
+
+_Failure = tuple[
+    str,
+    str,
+    int,
+    int,
+    int,
+    int,
+    str | None,
+    bool,
+    int,
+    str | None,
+    str | None,
+    int,
+    float,
+    float,
+    int,
+]
+"""Name and method of the request; fault (opf_fault: 0 the engine's, 1 the status, 2 the user's,
+3 something is missing, 4 not sent, 5 too many redirects, 6 a redirect that can't be followed); of
+the engine's: failure (opf_failure), phase (opf_phase), errno, detail, whether the connection had
+been used; status; URL up to its port; text; how often; time-outs in force for connecting and for
+progress (seconds); the limit that was exceeded (bytes; 0: none)."""
+
+_Raise = tuple[str, str | None, str | None, str | None, int]
+"""Type and text of an exception, line of the locustfile, name of the task, how often."""
+
+_Tally = tuple[Plan, int, _Cells, list[_Failure], list[_Raise], int]
+"""Plan, second since 1970, requests, failures (which are among the requests), exceptions that ended
+tasks, and counts that were lost for want of memory."""
+
+_End = tuple[int, int, bool, tuple[Any, ...], list[_Cookie]]
+"""Number of the agent; why (opf_end: 0 asked to, 1 StopUser, 2 out of memory); whether a
+request under way was given up; what its slots hold (JSON as json.loads gives it); its cookies."""
+
+class Fleet:
+    """Native threads that run agents of Plans. All of it is for one thread."""
+
+    def __new__(cls, threads: int, nameservers: str | None = None) -> Self:
+        """Start so many threads, 1 to 256. nameservers: "ip[:port],..." to ask, not the system's.
+
+        Raises ValueError, and OSError if they can't be started."""
+
+    def add(
+        self,
+        plan: Plan,
+        rows: Sequence[tuple[_Value, ...]],
+        cookies: Iterable[_Cookie] = (),
+        delay: float = 0.0,
+    ) -> int:
+        """Add an agent for each row, which has a value for each of the plan's slots.
+
+        Each has the cookies, and begins after delay seconds. Returns the number of the first; the
+        others follow. Raises ValueError for pool options that can't be used, for rows of another
+        length, and for values and cookies that can't be had; TypeError, MemoryError."""
+
+    def stop(self, agents: Sequence[int], how: int, /) -> None:
+        """Have agents end, as opf_stop says: 0 when their task is over, 1 when their request is, 2
+        now. Those that have ended are passed over."""
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when there is something to take. The fleet owns it."""
+
+    def ask(self) -> None:
+        """Ask each thread to hand over what it has counted, which it does soon."""
+
+    def wait(self, timeout: float, /) -> bool:
+        """Wait, without the GIL, until all that was asked for is handed over; return whether it is.
+
+        timeout: in seconds. It blocks the whole thread, and with it the gevent hub."""
+
+    def take(self) -> tuple[list[_Tally], list[_End]]:
+        """Return all that has been handed over; what agents that have ended counted is among it."""
+
+    def figures(self) -> list[dict[str, int]]:
+        """Return figures of each thread: agents, of them waiting and under_way, requests counted,
+        cpu_ns (of its own), late_ns (how late its last timer was), and the engine's as in
+        Engine.totals."""
+
+    def close(self) -> None:
+        """End the threads, giving up what is under way. What was not taken is lost. Raises
+        RuntimeError while another thread is in wait."""
+
+    def mark_forked(self) -> None:
+        """Refuse to work from now on: this is the child of a fork. Its parent's threads are not
+        touched."""

@@ -128,6 +128,7 @@ typedef struct State {
     PyTypeObject *proxy_type;
     PyTypeObject *scheme_auth_type;
     PyTypeObject *plan_type;
+    PyTypeObject *fleet_type;
     PyObject *fast_request; /* FastSession.request, to tell whether a subclass has its own */
     PyObject *http_request; /* HttpSession.request, likewise */
     char *scratch;          /* for JSON on its way to the wire */
@@ -152,6 +153,7 @@ int Response_add(PyObject *module, State *state);
 int Collector_add(PyObject *module, State *state);
 int Route_add(PyObject *module, State *state);
 int Plan_add(PyObject *module, State *state);
+int Fleet_add(PyObject *module, State *state);
 
 /* Makes a type of the spec (bases may be NULL) and adds it to the module under its name. */
 PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyObject *bases);

@@ -149,16 +149,14 @@ static PyObject *buckets_of(const opf_cell *cell)
     return buckets;
 }
 
-static PyObject *cell_tuple(const Cell *cell)
+PyObject *cell_tuple(PyObject *name, PyObject *method, const opf_cell *c, double last)
 {
-    const opf_cell *c = &cell->cell;
     PyObject *buckets = buckets_of(c);
     if (!buckets)
         return NULL;
-    return Py_BuildValue("(OOKddddKN)", cell->name, cell->method, (unsigned long long)c->requests,
+    return Py_BuildValue("(OOKddddKN)", name, method, (unsigned long long)c->requests,
                          (double)c->total_ns / 1e6, (double)c->min_ns / 1e6,
-                         (double)c->max_ns / 1e6, cell->last, (unsigned long long)c->bytes,
-                         buckets);
+                         (double)c->max_ns / 1e6, last, (unsigned long long)c->bytes, buckets);
 }
 
 static PyObject *drain(Collector *self)
@@ -167,7 +165,8 @@ static PyObject *drain(Collector *self)
     if (!drained)
         return NULL;
     for (Py_ssize_t i = 0; i < self->n_dirty; i++) {
-        PyObject *tuple = cell_tuple(self->dirty[i]);
+        const Cell *cell = self->dirty[i];
+        PyObject *tuple = cell_tuple(cell->name, cell->method, &cell->cell, cell->last);
         if (!tuple) {
             Py_DECREF(drained);
             return NULL;

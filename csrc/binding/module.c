@@ -51,7 +51,7 @@ static int module_exec(PyObject *module)
         Response_add(module, state) != 0 || Session_add(module, state) != 0 ||
         FastSession_add(module, state) != 0 || HttpSession_add(module, state) != 0 ||
         Collector_add(module, state) != 0 || Route_add(module, state) != 0 ||
-        Plan_add(module, state) != 0)
+        Plan_add(module, state) != 0 || Fleet_add(module, state) != 0)
         return -1;
     return 0;
 }
@@ -71,6 +71,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->proxy_type);
     Py_VISIT(state->scheme_auth_type);
     Py_VISIT(state->plan_type);
+    Py_VISIT(state->fleet_type);
     Py_VISIT(state->fast_request);
     Py_VISIT(state->http_request);
     return 0;
@@ -93,6 +94,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->proxy_type);
     Py_CLEAR(state->scheme_auth_type);
     Py_CLEAR(state->plan_type);
+    Py_CLEAR(state->fleet_type);
     Py_CLEAR(state->fast_request);
     Py_CLEAR(state->http_request);
     return 0;

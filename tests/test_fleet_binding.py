@@ -1,0 +1,444 @@
+"""Fleets of native threads as Python sees them, against a real server."""
+
+from __future__ import annotations
+
+import gc
+import select
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import WAIT, run_script
+from helpers_plans import make_plan, make_request, request_and_end, simple_plan, status_into
+from servers import Listener
+
+from opscore_fast._core import Fleet, Plan
+from opscore_fast.recording.plan import (
+    Encoding,
+    Extract,
+    Instruction,
+    Kind,
+    Op,
+    Slot,
+    Source,
+    Take,
+    Value,
+)
+
+AFTER_TASK, AFTER_REQUEST, NOW = range(3)
+ASKED, STOP_USER, _ = range(3)
+ENGINE, STATUS, USER, MISSING, REFUSED = range(5)
+OK = make_request((b"/ok",))
+
+
+class Seen:
+    """What a fleet has handed over so far."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.requests: Counter[tuple[str, str]] = Counter()
+        self.cells: list[Any] = []
+        self.failures: list[Any] = []
+        self.raises: list[Any] = []
+        self.ends: dict[int, Any] = {}
+        self.plans: set[Plan] = set()
+
+    def take(self) -> None:
+        tallies, ends = self.fleet.take()
+        for plan, second, cells, failures, raises, lost in tallies:
+            assert isinstance(plan, Plan)
+            assert abs(second - time.time()) < WAIT
+            assert lost == 0
+            self.plans.add(plan)
+            self.cells += cells
+            self.failures += failures
+            self.raises += raises
+            for name, method, count, *_ in cells:
+                self.requests[method, name] += count
+        for agent, *end in ends:
+            assert agent not in self.ends
+            self.ends[agent] = end
+
+    def until(self, condition: Any) -> None:
+        """Asks and takes until a condition holds."""
+        limit = time.monotonic() + WAIT
+        while not condition():
+            assert time.monotonic() < limit
+            self.fleet.ask()
+            select.select([self.fleet], [], [], 0.1)
+            self.take()
+
+    def until_ended(self, *agents: int) -> None:
+        self.until(lambda: self.ends.keys() >= set(agents))
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    """A fleet of two threads."""
+    made = Fleet(2)
+    yield made
+    made.close()
+
+
+def run(fleet: Fleet, plan: Plan, rows: list[Any], count: int, **options: Any) -> Seen:
+    """Runs agents until they have made so many requests, and stops them."""
+    seen = Seen(fleet)
+    first = fleet.add(plan, rows, **options)
+    agents = range(first, first + len(rows))
+    seen.until(lambda: seen.requests.total() >= count)
+    fleet.stop(agents, AFTER_REQUEST)
+    seen.until_ended(*agents)
+    return seen
+
+
+def run_out(fleet: Fleet, plan: Plan, *rows: Any, **options: Any) -> Seen:
+    """Runs agents that end by themselves."""
+    seen = Seen(fleet)
+    first = fleet.add(plan, list(rows) or [()], **options)
+    seen.until_ended(*range(first, first + (len(rows) or 1)))
+    return seen
+
+
+def once(url: str, *requests: Any, **changes: Any) -> Plan:
+    """A plan whose agents make these requests and end."""
+    code = [*request_and_end(*requests)[:-1], Instruction(Op.STOP)]
+    return Plan(make_plan(url, code, *requests, **changes), {})
+
+
+# Counting
+
+
+def test_what_is_counted_was_sent(app: Listener, fleet: Fleet) -> None:
+    plan = Plan(simple_plan(app.url, OK, make_request((b"/status/201",), name=(b"other",))), {})
+    seen = run(fleet, plan, [()] * 10, 100)
+    assert set(seen.requests) == {("GET", "/ok"), ("GET", "other")}
+    assert seen.requests.total() == app.counts()["requests"]
+    assert seen.plans == {plan}
+    assert not seen.failures
+    assert not seen.raises
+    assert [end[:2] for end in seen.ends.values()] == [[ASKED, False]] * 10
+    for name, _, count, total, low, high, last, size, buckets in seen.cells:
+        assert sum(buckets.values()) == count
+        assert 0 < low <= high <= total
+        assert abs(last - time.time()) < WAIT
+        assert size == count * (2 if name == "/ok" else 3)
+
+
+def test_agents_of_two_plans_are_told_apart(app: Listener, fleet: Fleet) -> None:
+    plans = [once(app.url, OK), once(app.url, OK)]
+    seen = Seen(fleet)
+    agents = [fleet.add(plan, [()]) for plan in plans]
+    assert agents[1] == agents[0] + 1
+    seen.until_ended(*agents)
+    assert seen.plans == set(plans)
+
+
+def test_bad_statuses_are_failures(app: Listener, fleet: Fleet) -> None:
+    seen = run_out(fleet, once(app.url, make_request((b"/status/503",))), (), ())
+    assert seen.requests == {("GET", "/status/503"): 2}
+    assert sum(failure[11] for failure in seen.failures) == 2
+    name, method, fault, failure, _, _, detail, _, status, url, text, *_ = seen.failures[0]
+    assert (name, method, fault, failure, detail) == ("/status/503", "GET", STATUS, 0, None)
+    assert (status, url, text) == (503, app.url, "Service Unavailable")
+
+
+def test_failures_of_the_engine_have_all_that_their_text_needs(fleet: Fleet) -> None:
+    with_timeouts = make_request((b"/",), connect_timeout=1.5, network_timeout=2.5)
+    seen = run_out(fleet, once("http://127.0.0.1:1", with_timeouts))
+    [failure] = seen.failures
+    assert failure[:6] == ("/", "GET", ENGINE, 3, 2, 111)
+    assert failure[9] == "http://127.0.0.1:1"
+    assert failure[11:] == (1, 1.5, 2.5, 0)
+    assert seen.requests == {("GET", "/"): 1}
+
+
+def test_what_can_not_be_sent_is_a_failure(app: Listener, fleet: Fleet) -> None:
+    header = ("X-Value", (Value(0, Encoding.HEADER),))
+    request = make_request((b"/ok",), headers=[header])
+    plan = once(app.url, request, slots=[Slot(("a",), Kind.TEXT)], n_registers=1)
+    seen = run_out(fleet, plan, ("good",), ("two\r\nlines",))
+    [failure] = seen.failures
+    assert failure[2] == REFUSED
+    assert failure[10]
+    assert seen.requests == {("GET", "/ok"): 2}
+    assert [dict(one["headers"])["X-Value"] for one in app.requests()] == ["good"]
+
+
+def test_exceptions_of_tasks_are_told(app: Listener, fleet: Fleet) -> None:
+    code = [Instruction(Op.REQUEST, what=0), Instruction(Op.RAISE, what=0)]
+    raises = [("ValueError", (b"value ", Value(0)))]
+    recorded = make_plan(
+        app.url, code, OK, raises=raises, slots=[Slot(("a",), Kind.INT)], n_registers=1
+    )
+    seen = run(fleet, Plan(recorded, {}), [(7,)], 3)
+    assert {one[:4] for one in seen.raises} == {
+        ("ValueError", "value 7", "locustfile.py:1", "task")
+    }
+    assert sum(one[4] for one in seen.raises) in (
+        seen.requests.total(),
+        seen.requests.total() - 1,  # stopped behind its request
+    )
+
+
+# Agents
+
+
+def test_slots_go_in_and_come_back(app: Listener, fleet: Fleet) -> None:
+    values = ("tëxt", -(2**63), 1.5, True, None, ...)
+    slots = [Slot((str(index),), Kind.TEXT) for index in range(len(values))]
+    seen = run_out(fleet, once(app.url, OK, slots=slots, n_registers=6), values, values[::-1])
+    assert [end[0] for end in seen.ends.values()] == [STOP_USER] * 2
+    came = sorted((end[2] for end in seen.ends.values()), key=repr)
+    assert came == sorted([values, values[::-1]], key=repr)
+    assert [type(value) for value in came[0]] in (
+        [type(value) for value in values],
+        [type(value) for value in values[::-1]],
+    )
+
+
+def test_slots_that_a_task_sets(app: Listener, fleet: Fleet) -> None:
+    body = b'{"a": [1, {"b": "x"}], "c": "text"}'
+    target = b"/answer?type=application/json&hex=" + body.hex().encode()
+    request = make_request(
+        (target,), extracts=[Extract(Take.JSON, 2, 0), Extract(Take.JSON, 3, 1), status_into(4)]
+    )
+    code = [
+        Instruction(Op.REQUEST, what=0),
+        Instruction(Op.MOVE, dst=0, a=2),
+        Instruction(Op.MOVE, dst=1, a=3),
+        Instruction(Op.STOP),
+    ]
+    recorded = make_plan(
+        app.url,
+        code,
+        request,
+        slots=[Slot(("a",), Kind.NONE), Slot(("b",), Kind.NONE)],
+        n_registers=5,
+        paths=[("a",), ("c",)],
+    )
+    seen = run_out(fleet, Plan(recorded, {}), (None, None))
+    [end] = seen.ends.values()
+    assert end[2] == ([1, {"b": "x"}], "text")
+
+
+def test_each_agent_has_its_own_row(app: Listener, fleet: Fleet) -> None:
+    request = make_request((b"/ok?", Value(0, Encoding.QUERY)), name=(b"ok",))
+    plan = once(app.url, request, slots=[Slot(("a",), Kind.TEXT)], n_registers=1)
+    run_out(fleet, plan, *[(f"a {index}&",) for index in range(20)])
+    assert {one["target"] for one in app.requests()} == {f"/ok?a+{i}%26" for i in range(20)}
+
+
+def test_agents_have_numbers_that_plans_can_use(app: Listener, fleet: Fleet) -> None:
+    code = [
+        Instruction(Op.GEN, dst=0, what=Source.ORDINAL),
+        Instruction(Op.STOP),
+    ]
+    recorded = make_plan(app.url, code, slots=[Slot(("a",), Kind.INT)], n_registers=1)
+    seen = run_out(fleet, Plan(recorded, {}), *[(0,)] * 5)
+    assert len({end[2] for end in seen.ends.values()}) == 5
+
+
+def test_cookies_go_in_and_come_back(app: Listener, fleet: Fleet) -> None:
+    setting = make_request((b"/ok?header=Set-Cookie:new=1;%20Max-Age=999;%20Path=/ok",))
+    cookies: list[Any] = [
+        ("any", "\xe4", "", "/", True, False, None),
+        ("here", None, "127.0.0.1", "/ok", True, False, 2**40),
+        ("there", "1", "host.test", "/", True, False, None),
+        ("safe", "1", "", "/", True, True, None),
+        ("gone", "1", "", "/", True, False, 1.5),
+        ("below", "1", "127.0.0.1", "/x", False, False, None),
+    ]
+    seen = run_out(fleet, once(app.url, setting, OK), (), cookies=cookies)
+    sent = [dict(one["headers"]).get("Cookie") for one in app.requests()]
+    assert sent == ["here; any=\xe4", "here; new=1; any=\xe4"]
+    [end] = seen.ends.values()
+    came = {cookie[0]: cookie for cookie in end[3]}
+    assert came.pop("new")[:6] == ("new", "1", "127.0.0.1", "/ok", True, False)
+    assert came == {cookie[0]: cookie for cookie in cookies if cookie[0] != "gone"}
+
+
+def test_agents_begin_when_they_are_to(app: Listener, fleet: Fleet) -> None:
+    later = fleet.add(once(app.url, make_request((b"/ok?later",))), [()], delay=0.5)
+    seen = Seen(fleet)
+    seen.until_ended(fleet.add(once(app.url, OK), [()]))
+    assert later not in seen.ends
+    seen.until_ended(later)
+    assert [one["target"] for one in app.requests()] == ["/ok", "/ok?later"]
+
+
+def test_a_request_under_way_is_waited_for_or_given_up(app: Listener, fleet: Fleet) -> None:
+    plan = Plan(simple_plan(app.url, make_request((b"/ok?delay=0.5",), name=(b"slow",))), {})
+    seen = Seen(fleet)
+    patient, cut = fleet.add(plan, [()]), fleet.add(plan, [()])
+    seen.until(lambda: app.counts()["requests"] == 2)
+    fleet.stop([patient, 10**9], AFTER_REQUEST)
+    fleet.stop([cut], NOW)
+    seen.until_ended(patient, cut)
+    assert seen.ends[cut][:2] == [ASKED, True]
+    assert seen.ends[patient][:2] == [ASKED, False]
+    assert seen.requests == {("GET", "slow"): 1}
+
+
+def test_waits_that_python_has_drawn(app: Listener, fleet: Fleet) -> None:
+    recorded = simple_plan(app.url, OK, samples=[None])
+    recorded.sets[0].wait.pace = 4
+    recorded.sets[0].wait.samples = 0
+    plan = Plan(recorded, {})
+    plan.set_samples(0, [3600.0] * 4096)
+    seen = Seen(fleet)
+    agent = fleet.add(plan, [()])
+    seen.until(lambda: seen.requests.total() == 1)
+    fleet.stop([agent], AFTER_TASK)
+    seen.until_ended(agent)
+    assert app.counts()["requests"] == 1
+
+
+# The fleet
+
+
+def test_wait_is_without_the_gil(app: Listener, fleet: Fleet) -> None:
+    seen = Seen(fleet)
+    agent = fleet.add(once(app.url, OK), [()])
+    seen.until_ended(agent)
+    fleet.ask()
+    ran = threading.Event()
+    thread = threading.Thread(target=ran.set)
+    thread.start()
+    assert fleet.wait(WAIT)
+    assert ran.wait(WAIT)
+    thread.join()
+
+
+def test_figures(app: Listener, fleet: Fleet) -> None:
+    plan = Plan(simple_plan(app.url, OK), {})
+    seen = Seen(fleet)
+    agents = range(4)
+    assert fleet.add(plan, [()] * 4) == 0
+    seen.until(lambda: seen.requests.total() >= 20)
+    figures = fleet.figures()
+    assert [one["agents"] for one in figures] == [2, 2]
+    assert sum(one["connects"] for one in figures) == 4
+    assert all(one["cpu_ns"] > 0 and one["late_ns"] >= 0 for one in figures)
+    fleet.stop(agents, NOW)
+    seen.until_ended(*agents)
+    seen.until(lambda: sum(one["agents"] for one in fleet.figures()) == 0)
+
+
+def test_options_that_can_not_be_used(app: Listener, fleet: Fleet) -> None:
+    plan = Plan(simple_plan(app.url, OK), {"ca_file": b"/nowhere", "verify": True})
+    with pytest.raises(ValueError, match="/nowhere"):
+        fleet.add(plan, [()])
+
+
+def test_bad_arguments(app: Listener, fleet: Fleet) -> None:
+    plan = once(app.url, OK, slots=[Slot(("a",), Kind.TEXT)], n_registers=1)
+    bad: list[tuple[Any, ...]] = [
+        (TypeError, "", (None, [("a",)])),
+        (ValueError, "at least one", (plan, [])),
+        (ValueError, "tuple of 1", (plan, [()])),
+        (ValueError, "tuple of 1", (plan, [["a"]])),
+        (ValueError, "64 bits", (plan, [(2**63,)])),
+        (TypeError, "not list", (plan, [([],)])),
+        (TypeError, "is a tuple", (plan, [("a",)], ["cookie"])),
+        (TypeError, "are str", (plan, [("a",)], [(b"a", "b", "", "/", True, False, None)])),
+        (ValueError, "no header", (plan, [("a",)], [("a", "\u20ac", "", "/", True, False, None)])),
+        (ValueError, "control", (plan, [("a",)], [("a", "b\r\nc", "", "/", True, False, None)])),
+        (ValueError, "null", (plan, [("a",)], [("a", "b\0c", "", "/", True, False, None)])),
+        (ValueError, "delay", (plan, [("a",)], (), -1.0)),
+        (ValueError, "delay", (plan, [("a",)], (), float("nan"))),
+    ]
+    for error, text, arguments in bad:
+        with pytest.raises(error, match=text or None):
+            fleet.add(*arguments)
+    for agents, how in (([1], 3), ([1], -1)):
+        with pytest.raises(ValueError, match="that way"):
+            fleet.stop(agents, how)
+    with pytest.raises(OverflowError):
+        fleet.stop([-1], NOW)
+    for threads in (0, 257):
+        with pytest.raises(ValueError, match="threads"):
+            Fleet(threads)
+    with pytest.raises(ValueError, match="name servers"):
+        Fleet(1, "nonsense")
+    assert app.counts()["requests"] == 0
+
+
+def test_a_closed_fleet(app: Listener) -> None:
+    fleet = Fleet(2)
+    plan = Plan(simple_plan(app.url, make_request((b"/ok?delay=5",))), {})
+    fleet.add(plan, [()] * 4)
+    fleet.close()
+    fleet.close()
+    calls: list[tuple[str, tuple[Any, ...]]] = [
+        ("add", (plan, [()])),
+        ("stop", ([0], NOW)),
+        ("fileno", ()),
+        ("ask", ()),
+        ("wait", (0.0,)),
+        ("take", ()),
+        ("figures", ()),
+    ]
+    for name, arguments in calls:
+        with pytest.raises(RuntimeError, match="closed"):
+            getattr(fleet, name)(*arguments)
+    gone = weakref.ref(fleet)
+    del fleet
+    gc.collect()
+    assert gone() is None
+
+
+def count_threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def test_a_fleet_that_is_dropped_ends(app: Listener) -> None:
+    before = count_threads()
+    fleet = Fleet(3)
+    fleet.add(Plan(simple_plan(app.url, OK), {}), [()] * 4)
+    assert count_threads() == before + 3
+    del fleet
+    gc.collect()
+    assert count_threads() == before
+
+
+FORKING = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+from helpers_plans import make_request, simple_plan
+from opscore_fast._core import Fleet, Plan
+fleet = Fleet(2)
+plan = Plan(simple_plan(sys.argv[1], make_request((b"/ok",))), {})
+fleet.add(plan, [()] * 4)
+pid = os.fork()
+if pid == 0:
+    fleet.mark_forked()
+    for call in (fleet.ask, fleet.take, lambda: fleet.add(plan, [()])):
+        try:
+            call()
+        except RuntimeError as error:
+            assert "forked" in str(error)
+        else:
+            os._exit(1)
+    fleet.close()
+    del fleet
+    fresh = Fleet(1)
+    fresh.add(plan, [()])
+    fresh.ask()
+    assert fresh.wait(20)
+    fresh.close()
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+fleet.ask()
+assert fleet.wait(20)
+print(sum(cell[2] for tally in fleet.take()[0] for cell in tally[2]) > 0)
+fleet.close()
+"""
+
+
+def test_a_forked_child_leaves_the_fleet_alone(app: Listener) -> None:
+    assert run_script(FORKING, app.url, str(Path(__file__).parent)).strip() == "True"
