@@ -388,6 +388,14 @@ TASKS = {
             self.client.post("/q", data=query + self.agent_id)
             assert self.n == 8, "line"
         """,
+    "get or": """
+        @task
+        def t(self):
+            r = self.client.get("/")
+            if r.ok and r.text[0] == "{":
+                x = r.json().get("status") or "none"
+                self.client.get("/" + x)
+        """,
     "retries": """
         @task
         def t(self):
@@ -828,6 +836,10 @@ REFUSED = [
     ("NUMBERS.x = 1", "storing into"),
     ("global x; x = 1", "global"),
     ("self.wait()", "Locust's own"),
+    ("raise KeyError(f'bad {self.n}', self.a)", "only one text"),
+    ("self.client.get(self.client.get('/').headers['Location'])", "begin it with a constant"),
+    ("self.client.get(f'/{self.n:.3}')", "the format"),
+    ("[repr(self.a)]", "repr()"),
     (
         "with self.client.get('/', catch_response=True): self.client.get('/', catch_response=True)",
         "of another such request",

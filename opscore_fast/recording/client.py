@@ -386,6 +386,12 @@ class Client(Native):
         fast = isinstance(user.client, FastHttpSession)
         for number, value in enumerate(args):
             kwargs[_positional(rt, method, fast)[number]] = value
+        if isinstance(url, Native) and not isinstance(parts_of(url)[0], str):
+            raise rt.refusal(
+                f"client.{method.lower()}()",
+                "the URL begins with what is known only when the plan runs",
+                'begin it with a constant: f"/{...}"',
+            )
         self._check(kwargs, fast)
         caught = bool(kwargs.get("catch_response", False))
         name = kwargs.get("name")

@@ -218,6 +218,7 @@ class Runtime:
         if self.is_caught(type(error)):
             raise self.raising(error)
         self.emit(Op.NEED, what=("the response is no JSON",), a=NEVER)
+        self.emit(Op.END)
         raise EndOfPath
 
     def is_caught(self, error: type[BaseException]) -> bool:
@@ -653,20 +654,27 @@ class Runtime:
                 "write `with self.client...(..., catch_response=True) as response:`",
             )
 
+    def _place_of(self, error: Exception) -> tuple[str, int]:
+        frames = error.__traceback__
+        place = self._entry.co_filename, self._entry.co_firstlineno
+        while frames is not None:
+            if frames.tb_frame.f_code in self.codes:
+                place = frames.tb_frame.f_code.co_filename, frames.tb_lineno
+            frames = frames.tb_next
+        return place
+
     def _end_by(self, error: Exception) -> None:
         if not self.is_own(error) or type(error).__module__.startswith("locust"):
-            frames = error.__traceback__
-            place = self._entry.co_filename, self._entry.co_firstlineno
-            while frames is not None:
-                if frames.tb_frame.f_code in self.codes:
-                    place = frames.tb_frame.f_code.co_filename, frames.tb_lineno
-                frames = frames.tb_next
-            raise NotRecordable(*place, type(error).__name__, f"{error}") from error
+            raise NotRecordable(*self._place_of(error), type(error).__name__, f"{error}") from error
         parts: Parts = ()
         if len(error.args) == 1:
             value = error.args[0]
             quoted = isinstance(error, KeyError)
             parts = (repr(value),) if quoted and isinstance(value, str) else parts_of(value)
+        elif has_symbol(error.args):
+            what = type(error).__name__
+            why = "only one text of an exception is recorded"
+            raise NotRecordable(*self._place_of(error), what, why)
         elif error.args:
             parts = (str(error),)
         self.emit(Op.RAISE, what=(type(error).__name__, parts))

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 Shim = Callable[..., Any]
 _MAX_TABLE = 10_000
-_FORMAT = re.compile(r"0?\d{0,3}(\.\d{1,2})?[dfegxXs]?")
+_FORMAT = re.compile(r"0?\d{0,3}(\.\d{1,2}[feg]|[dfegxXs])?")
 _RE_FLAGS = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.ASCII
 
 

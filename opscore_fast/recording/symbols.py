@@ -46,6 +46,9 @@ class Native:
     def __str__(self) -> str:
         self._no("str() by what is not recorded")
 
+    def __repr__(self) -> str:
+        self._no("repr()")
+
     def __format__(self, spec: str) -> str:
         self._no("format() by what is not recorded")
 
