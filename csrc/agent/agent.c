@@ -362,12 +362,12 @@ static outcome ask(opf_agent *agent, opf_eval *eval, const opf_instruction *in)
     frame->asked->failed = false;
     frame->hops = 0;
     frame->redirect = (opf_redirect){0};
-    frame->sent = true;
     int ret = opf_request_send(agent, eval, request, false, answered, &why, &refused);
     if (ret == OPF_EINVAL && refused)
         return refuse(agent, eval, request, why);
     if (ret != 0)
         return raise_why(agent, ret, why, in->line);
+    frame->sent = true;
     enter(agent, OPF_AGENT_ASKS);
     return LEAVES;
 }
@@ -499,17 +499,24 @@ static bool begin_task(opf_agent *agent)
     return true;
 }
 
-/* Ends a task and waits. Others have their turn even if the wait is none. */
+/* Ends a task and waits. Without a wait the next begins at once if this one has left the thread to
+ * others by a request, else after their turn. */
 static void end_task(opf_agent *agent)
 {
     uint64_t now = opf_clock_mono();
+    bool sent = agent->frame->sent;
     settle(agent);
     opf_frame_give(agent->crew, agent->frame);
     agent->frame = NULL;
-    if (agent->stops)
+    if (agent->stops) {
         leave(agent, OPF_END_ASKED);
+        return;
+    }
+    uint64_t wait = agent->in_set_up ? 0 : draw_wait(agent, now);
+    if (sent && !wait)
+        run(agent);
     else
-        sleep_until(agent, OPF_AGENT_WAITS, now + (agent->in_set_up ? 0 : draw_wait(agent, now)));
+        sleep_until(agent, OPF_AGENT_WAITS, now + wait);
 }
 
 static void run(opf_agent *agent)
