@@ -3,11 +3,13 @@
 ``python -m opscore_fast standin ...`` serves the Ops-Core API; anything else is a command line of
 locust's, which runs with locustfiles that were not touched. ``--keep CLASS`` (HttpUser,
 FastHttpUser, HttpSession or FastHttpSession; several with commas, or several times) leaves one of
-Locust's classes in its place.
+Locust's classes in its place. ``--native`` has native threads run the tasks that can be recorded,
+and ``--agent-threads N`` says how many of them.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -34,12 +36,39 @@ def _take_keep(arguments: list[str]) -> tuple[list[str], list[str]]:
     return keep, rest
 
 
+def _take_native(arguments: list[str]) -> tuple[bool, list[str]]:
+    """Take --native and --agent-threads out of a command line; returns the former, and the rest.
+
+    Raises ValueError for an option without a value.
+    """
+    rest: list[str] = []
+    waiting = iter(arguments)
+    native = False
+    for argument in waiting:
+        name, equals, value = argument.partition("=")
+        if argument == "--native":
+            native = True
+        elif name == "--agent-threads":
+            value = value if equals else next(waiting, "")
+            if not value.isdecimal() or not 1 <= int(value) <= 256:
+                raise ValueError("--agent-threads wants a whole number from 1 to 256")
+            os.environ["OPSCORE_FAST_THREADS"] = (
+                value  # the processes that Locust forks have it too
+            )
+        else:
+            rest.append(argument)
+    return native, rest
+
+
 def _add_to_help(parser: Any, **_: Any) -> None:
     """Tell of our own option in Locust's help."""
     parser.add_argument_group(
         "opscore_fast",
         "--keep CLASS   leave one of Locust's classes in its place: HttpUser, FastHttpUser,"
-        " HttpSession or FastHttpSession; several with commas, or several times",
+        " HttpSession or FastHttpSession; several with commas, or several times. --native   run the"
+        " tasks of HttpUser and FastHttpUser classes by native threads, where they can be recorded."
+        " --agent-threads N   so many of these; otherwise as many as there are cores, or 1 in a"
+        " process of --processes",
     )
 
 
@@ -53,7 +82,8 @@ def main() -> None:
 
     try:
         keep, sys.argv[1:] = _take_keep(sys.argv[1:])
-        said = replace_classes(keep)
+        native, sys.argv[1:] = _take_native(sys.argv[1:])
+        said = replace_classes(keep, native=native)
     except ValueError as error:
         sys.exit(f"opscore_fast: {error}")
     print(f"opscore_fast: {said}", file=sys.stderr)

@@ -70,7 +70,7 @@ class _Pools:
         key = verify, tuple(cert) if isinstance(cert, list) else cert
         pool = self._by_tls.get(key)
         if pool is None:
-            given = _with_tls(self._options, verify, cert)
+            given = with_tls(self._options, verify, cert)
             pool = self._by_tls[key] = self._new(given, bool(verify))
         return pool
 
@@ -79,7 +79,7 @@ class _Pools:
             pool.close_idle_connections()
 
 
-def _with_tls(given: options.Options, verify: Any, cert: Any) -> options.Options:
+def with_tls(given: options.Options, verify: Any, cert: Any) -> options.Options:
     """Return the options with requests' verify and cert in them.
 
     Raises OSError for files that are not there, as requests does.

@@ -38,8 +38,10 @@ NAMES = tuple(_REPLACEMENTS)
 _SESSION_OF = {"HttpUser": "HttpSession", "FastHttpUser": "FastHttpSession"}
 
 
-def replace_classes(keep: Collection[str] = ()) -> str:
+def replace_classes(keep: Collection[str] = (), *, native: bool = False) -> str:
     """Replace Locust's classes wherever its modules have them; returns a line that says so.
+
+    native: by those whose tasks are run by native threads where they can be recorded.
 
     keep: names of NAMES to leave alone; the session class of a kept user class is kept with it. To
     be called before a locustfile is imported. Raises ValueError for a name that isn't one.
@@ -54,6 +56,14 @@ def replace_classes(keep: Collection[str] = ()) -> str:
         if name not in kept
         for theirs, our in pairs
     }
+    if native:
+        from opscore_fast import agents
+
+        native_of: dict[type, type] = {
+            HttpUser: agents.NativeHttpUser,
+            _OUR_FAST.FastHttpUser: agents.NativeFastHttpUser,
+        }
+        ours = {theirs: native_of.get(our, our) for theirs, our in ours.items()}
     for module_name, module in list(sys.modules.items()):
         if module_name == "locust" or module_name.startswith("locust."):
             _replace_in(module, ours)

@@ -130,8 +130,8 @@ class CountedStats(RequestStats):
         total, entries = self.__dict__["total"], self.__dict__["entries"]
         for counted in drained:
             name, method, *_ = counted
-            _merge(entries[name, method], counted)
-            _merge(total, counted)
+            merge(entries[name, method], counted)
+            merge(total, counted)
 
     def log_failure(self, method: str, name: str, error: Exception) -> None:
         """Do as log_error, without merging first."""
@@ -150,8 +150,11 @@ def _count_failure(fields: dict[str, Any]) -> None:
     fields["num_fail_per_sec"][int(time.time())] += 1
 
 
-def _merge(entry: StatsEntry, counted: _Drained) -> None:
-    """Add requests of one second, as that many calls of StatsEntry.log would."""
+def merge(entry: StatsEntry, counted: _Drained) -> None:
+    """Add requests of one second, as that many calls of StatsEntry.log would.
+
+    counted: of Collector.drain.
+    """
     _, _, requests, total, least, most, last, length, buckets = counted
     fields = entry.__dict__
     second = int(last)
@@ -177,7 +180,7 @@ def _count_entries(entries: dict[tuple[str, str], StatsEntry]) -> None:
         entries.__class__ = _CountedEntries
 
 
-def _runner_behind(handler: Any) -> Runner | None:
+def runner_behind(handler: Any) -> Runner | None:
     """Return the runner whose own listener the handler is: a function of Runner.__init__."""
     code = getattr(handler, "__code__", None)
     if getattr(handler, "__module__", None) != Runner.__module__ or code is None:
@@ -196,7 +199,7 @@ def attach(
     bucket_response_time, which must stay as it is; or None if that can't be done: then every
     request has to be an event.
     """
-    runner = _runner_behind(handler)
+    runner = runner_behind(handler)
     if type(event) is not EventHook or "fire" in vars(event) or runner is None:
         return None
     stats = runner.environment.stats

@@ -161,3 +161,10 @@ def _value(user: Any, path: tuple[str | int, ...]) -> Any:
         except (LookupError, TypeError):
             return _MISSING
     return value
+
+
+def put_back(user: Any, plan: Plan, values: tuple[Any, ...]) -> None:
+    """Set the attributes of a user that tasks have set, from what its agent remembers."""
+    for slot, value in zip(plan.slots, values, strict=True):
+        if slot.written and len(slot.path) == 1 and value is not ...:
+            setattr(user, str(slot.path[0]), value)

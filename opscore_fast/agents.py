@@ -1,0 +1,228 @@
+"""AgentUser: a user whose tasks are recorded once and then run by native threads."""
+
+from __future__ import annotations
+
+import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
+
+import logging
+import traceback
+from typing import Any
+
+import gevent
+from gevent import GreenletExit
+from gevent.lock import BoundedSemaphore
+from locust.env import Environment
+from locust.exception import StopTest, StopUser
+from locust.user import User
+from locust.user.task import (
+    LOCUST_STATE_RUNNING,
+    LOCUST_STATE_STOPPING,
+    DefaultTaskSet,
+)
+
+from opscore_fast import fleet, options, statistics
+from opscore_fast._core import Plan
+from opscore_fast.http_session import with_tls
+from opscore_fast.recording.record import put_back, record, slot_values
+from opscore_fast.recording.refusal import NotRecordable
+from opscore_fast.users import FastHttpUser, HttpUser
+
+logger = logging.getLogger(__name__)
+
+STOP_GRACE_S = 2.0
+"""Seconds that a request under way is given to finish when a test stops without a stop timeout."""
+
+_plans: dict[type, fleet.RunningPlan] = {}
+_refused: dict[type, NotRecordable] = {}
+_recording = BoundedSemaphore(1)
+
+
+class Native(User):
+    """What makes a user class of ours run natively: goes before it in the list of bases."""
+
+    abstract = True
+
+    required = False
+    """A task that can't be recorded ends the test, instead of running in Python."""
+
+    _watch: fleet.Watch | None = None
+
+    def run(self) -> None:  # type: ignore[misc]
+        """Run on_start in Python, then the tasks natively until the user is stopped."""
+        self._state = LOCUST_STATE_RUNNING
+        self._taskset_instance = tasks = DefaultTaskSet(self)
+        try:
+            try:
+                self.on_start()
+            except Exception as error:
+                logger.error("%s\n%s", error, traceback.format_exc())
+                if not isinstance(error, (StopUser, StopTest)):
+                    self.environment.events.user_error.fire(
+                        user_instance=self, exception=error, tb=error.__traceback__
+                    )
+                raise
+            self._run_tasks(tasks)
+        except (GreenletExit, StopUser, StopTest):
+            self._end()
+            self.on_stop()  # type: ignore[no-untyped-call]
+
+    def _run_tasks(self, tasks: DefaultTaskSet) -> None:
+        try:
+            running, row = _plan_of(self)
+        except NotRecordable as refusal:
+            _tell_refusal(self, refusal)
+            if self.required:
+                raise StopUser from None
+            tasks.run()  # type: ignore[no-untyped-call]
+            return
+        self._watch = fleet.add(self, running, [row], _cookies_of(self))
+        self._watch.ended.wait()
+        raise StopUser
+
+    def _end(self) -> None:
+        """End the agent, if it has not ended, and bring back what it has learnt."""
+        watch = self._watch
+        if watch is None:
+            return
+        if not watch.ended.ready():
+            fleet.stop(watch, fleet.NOW)
+            watch.ended.wait(STOP_GRACE_S)
+        for slots in watch.slots:
+            put_back(self, watch.plan.recorded, slots)
+
+    def stop(self, force: bool = False) -> bool:
+        """Stop the user as Locust's User.stop does; a request under way is finished and counted."""
+        watch = self._watch
+        if watch is None or watch.ended.ready():
+            return bool(super().stop(force))
+        if not force:
+            self._state = LOCUST_STATE_STOPPING
+            fleet.stop(watch, fleet.AFTER_TASK)
+            return False
+        fleet.stop(watch, fleet.AFTER_REQUEST)
+        watch.ended.wait(STOP_GRACE_S)
+        self._group.killone(self._greenlet)
+        return True
+
+
+def _plan_of(user: Any) -> tuple[fleet.RunningPlan, tuple[Any, ...]]:
+    """Return the plan for a user whose on_start has run, and its slot values.
+
+    The first user of a class is recorded for all. Raises NotRecordable.
+    """
+    kind = type(user)
+    with _recording:  # what is called for it may switch to another user
+        return _plan_once(user, kind)
+
+
+def _plan_once(user: Any, kind: type) -> tuple[fleet.RunningPlan, tuple[Any, ...]]:
+    if kind in _refused:
+        raise _refused[kind]
+    try:
+        _refuse_listeners(user.environment)
+        running = _plans.get(kind)
+        if running is None:
+            plan = record(user)
+            running = _plans[kind] = fleet.RunningPlan(Plan(plan, _pool_arguments(user)), plan)
+            logger.info("%s runs natively", kind.__name__)
+            for line, what in plan.once:
+                logger.warning("%s: %s runs once, while the task is recorded", line, what)
+        return running, slot_values(user, running.recorded)
+    except NotRecordable as refusal:
+        _refused[kind] = refusal
+        raise
+
+
+def _pool_arguments(user: Any) -> dict[str, Any]:
+    """Return the options of the agents' connections, as those of the user's own client."""
+    given = options.of_user(user)
+    limits = {
+        "concurrency": 1,
+        "max_headers": user.max_response_headers,
+        "max_body": user.max_response_body,
+    }
+    if isinstance(user, FastHttpUser):
+        return {
+            **options.pool_arguments(
+                given, verify=not user.insecure, ssl_context_factory=user.ssl_context_factory
+            ),
+            **limits,
+            "connection_timeout": float(user.connection_timeout or 0),
+            "network_timeout": float(user.network_timeout or 0),
+        }
+    client = user.client
+    given = with_tls(given, client.verify, client.cert)
+    return {
+        **options.pool_arguments(given, verify=bool(client.verify)),
+        **limits,
+        "connection_timeout": 0.0,
+        "network_timeout": 0.0,
+    }
+
+
+def _cookies_of(user: Any) -> list[tuple[Any, ...]]:
+    """Return the cookies that the user's client has, for its agent."""
+    jar = user.client.cookiejar if isinstance(user, FastHttpUser) else user.client.cookies
+    return [
+        (
+            *(cookie.name, cookie.value or "", cookie.domain.lstrip("."), cookie.path),
+            *(not cookie.domain_specified, bool(cookie.secure), cookie.expires),
+        )
+        for cookie in jar
+    ]
+
+
+def _refuse_listeners(environment: Environment) -> None:
+    """Raise NotRecordable if anybody but Locust listens to requests, which are no events here."""
+    for handler in environment.events.request._handlers:
+        if statistics.runner_behind(handler) is None:
+            code = getattr(handler, "__code__", None)
+            raise NotRecordable(
+                getattr(code, "co_filename", getattr(handler, "__module__", "?")),
+                getattr(code, "co_firstlineno", 0),
+                "a listener of events.request",
+                "native agents count their requests, and fire no event for each",
+                "take the listener away, or run this class as HttpUser",
+            )
+
+
+def _tell_refusal(user: Any, refusal: NotRecordable) -> None:
+    """Say once for a class that it can't run natively; a class that must ends the test."""
+    kind = type(user)
+    if kind in _told:
+        return
+    _told.add(kind)
+    if not user.required:
+        logger.warning("%s runs in Python: %s", kind.__name__, refusal)
+        return
+    logger.error("%s can't run natively: %s", kind.__name__, refusal)
+    user.environment.process_exit_code = 1
+    if user.environment.runner is not None:
+        gevent.spawn(user.environment.runner.quit)
+
+
+_told: set[type] = set()
+
+
+class AgentUser(Native, HttpUser):
+    """An HttpUser whose tasks are recorded once, and run for each request by native threads.
+
+    One user is one agent. on_start and on_stop run in Python, through the client of HttpUser; the
+    attributes that on_start sets are what tasks may use. A task that can't be recorded ends the
+    test with its line, the reason and what to write instead.
+    """
+
+    abstract = True
+    required = True
+
+
+class NativeHttpUser(Native, HttpUser):
+    """What --native makes of HttpUser: native where its tasks can be recorded."""
+
+    abstract = True
+
+
+class NativeFastHttpUser(Native, FastHttpUser):
+    """What --native makes of FastHttpUser."""
+
+    abstract = True

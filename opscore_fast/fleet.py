@@ -1,0 +1,179 @@
+"""The native threads of this process, and what they tell.
+
+There is one fleet in a process. It is started with the first agent, so after Locust has forked its
+processes, and ends with the process. While it has agents, a greenlet asks it a few times a second
+for what it has counted and merges that into Locust's statistics; nothing here runs per request.
+"""
+
+from __future__ import annotations
+
+import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
+
+import itertools
+import os
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from locust.runners import Runner
+
+from opscore_fast import cpu
+from opscore_fast._core import Fleet, Plan
+from opscore_fast.recording import plan as recorded
+from opscore_fast.tallies import Tally, merge, tell_exceptions
+
+AFTER_TASK, AFTER_REQUEST, NOW = range(3)
+"""How agents are made to end: opf_stop of csrc/agent/fleet.h."""
+
+SAMPLES = 4096
+"""Waits that are drawn at a time for a wait_time that is the user's own: OPF_SAMPLES_N."""
+
+DRAW_EVERY = 20
+"""Askings between two times that waits are drawn."""
+
+ASK_S = 0.25
+"""Seconds between two times that the threads are asked for what they have counted."""
+
+
+def thread_count() -> int:
+    """Return how many native threads to start.
+
+    OPSCORE_FAST_THREADS says so, which --agent-threads sets; otherwise the cores that this process
+    may use, or 1 in a process of Locust's --processes. Raises ValueError for what is no number.
+    """
+    text = os.environ.get("OPSCORE_FAST_THREADS")
+    if text:
+        if not text.isdecimal() or not 1 <= int(text) <= 256:
+            raise ValueError(f"OPSCORE_FAST_THREADS is {text!r}: use a whole number from 1 to 256")
+        return int(text)
+    return 1 if os.getppid() == _parent else len(os.sched_getaffinity(0))
+
+
+_parent = 0  # the process that has forked this one
+
+
+class RunningPlan:
+    """A plan that agents run, and what it was made from."""
+
+    def __init__(self, plan: Plan, source: recorded.Plan) -> None:
+        self.plan = plan
+        self.recorded = source
+
+    def draw_waits(self, user: Any) -> None:
+        """Have a user's own wait_time functions say how long the agents wait next."""
+        for number, function in enumerate(self.recorded.samples):
+            waits = [float(function(user)) for _ in range(SAMPLES)]
+            self.plan.set_samples(number, waits)
+
+
+class Watch:
+    """The agents of one user, from the user's side."""
+
+    def __init__(self, user: Any, plan: RunningPlan, first: int, count: int) -> None:
+        self.user = user
+        self.plan = plan
+        self.numbers = list(range(first, first + count))
+        self.left = count
+        self.slots: list[tuple[Any, ...]] = []
+        """What the agents that have ended remembered."""
+        self.ended = Event()
+        """Set when all have ended."""
+
+
+class _Running:
+    """The fleet of this process, once there is one."""
+
+    def __init__(self) -> None:
+        self.fleet = Fleet(thread_count(), os.environ.get("OPSCORE_FAST_NAMESERVERS") or None)
+        self.users: dict[int, Any] = {}  # one for each plan, by the plan's id
+        self.plans: list[RunningPlan] = []
+        self.watches: dict[int, Watch] = {}
+        hub: Any = gevent.get_hub()
+        self.watcher = hub.loop.io(self.fleet.fileno(), 1)
+        self.watcher.start(self.take)
+        self.asking = gevent.spawn(self._ask)
+
+    def _ask(self) -> None:
+        for number in itertools.count(1):
+            gevent.sleep(ASK_S)
+            if self.watches:
+                self.fleet.ask()
+            if self.watches and not number % DRAW_EVERY:
+                for plan in self.plans:
+                    plan.draw_waits(self.users[id(plan.plan)])
+
+    def take(self) -> None:
+        """Merge all that was handed over, then tell of ends."""
+        tallies, ends = self.fleet.take()
+        for item in tallies:
+            tally = Tally(*item)
+            user, source = self.users[id(tally.plan)], tally.plan.source
+            merge(tally, user.environment.stats, source.style, source.max_redirects)
+            tell_exceptions(tally, user)
+        for number, _, _, slots, _ in ends:
+            watch = self.watches.pop(number)
+            watch.slots.append(slots)
+            watch.left -= 1
+            if not watch.left:
+                watch.ended.set()
+
+
+_running: _Running | None = None
+
+
+def running() -> _Running:
+    """Return this process's fleet; it is started when it is first asked for."""
+    global _running
+    if _running is None:
+        _running = _Running()
+    return _running
+
+
+def _watch_cpu(runner: Runner | None, fleet: Fleet) -> None:
+    """Have the runner tell a saturated thread from several busy ones."""
+    if runner is not None and runner not in _watched:
+        _watched.add(runner)
+        cpu.watch(runner, fleet)
+
+
+_watched: weakref.WeakSet[Runner] = weakref.WeakSet()
+
+
+def add(
+    user: Any, plan: RunningPlan, rows: Sequence[tuple[Any, ...]], cookies: Sequence[Any] = ()
+) -> Watch:
+    """Start an agent of the plan for each row of slot values."""
+    here = running()
+    if plan not in here.plans:
+        plan.draw_waits(user)
+        here.plans.append(plan)
+    here.users[id(plan.plan)] = user
+    _watch_cpu(user.environment.runner, here.fleet)
+    first = here.fleet.add(plan.plan, rows, cookies)
+    watch = Watch(user, plan, first, len(rows))
+    for number in watch.numbers:
+        here.watches[number] = watch
+    return watch
+
+
+def stop(watch: Watch, how: int) -> None:
+    """Ask a user's agents to end: AFTER_TASK, AFTER_REQUEST or NOW."""
+    running().fleet.stop(watch.numbers, how)
+
+
+def _before_fork() -> None:
+    global _parent
+    _parent = os.getpid()
+
+
+def _forget_in_child() -> None:
+    """Leave the parent's threads alone after a fork: there are none of them here."""
+    global _running
+    if _running is not None:
+        _running.fleet.mark_forked()
+        _running = None
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_forget_in_child)

@@ -1,0 +1,248 @@
+"""Tasks that are recorded and run by native threads: real locust runs against the stand-in.
+
+Of each run three counts must be the same for every request name: what Locust reports, what the
+stand-in has answered, and so what was sent.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers import distributed, finish, python
+from helpers_standin import NOTIFY, ROOT, running_standin
+
+SCENARIOS = ROOT / "locustfiles" / "team"
+STATE = "/v1/opscore/agent/[id]/state"
+WORKFLOW = "/v1/opscore/agent/[id]/workflow"
+
+Counts = dict[tuple[str, str], int]
+
+REPORTED = """
+import json
+from locust import events
+from locust.runners import WorkerRunner
+
+@events.quit.add_listener
+def tell(exit_code, **_):
+    if environments and not isinstance(environments[0].runner, WorkerRunner):
+        entries = environments[0].stats.entries.values()
+        with open("reported.json", "w") as file:
+            json.dump([[e.method, e.name, e.num_requests, e.num_failures] for e in entries], file)
+
+environments = []
+
+@events.init.add_listener
+def keep(environment, **_):
+    environments.append(environment)
+"""
+"""A second locustfile: at the end it writes what Locust has counted."""
+
+
+def counts_of(folder: Path) -> tuple[Counts, Counts]:
+    """Requests and failures by method and name."""
+    entries = json.loads((folder / "reported.json").read_text())
+    return (
+        {(method, name): requests for method, name, requests, _ in entries},
+        {(method, name): failures for method, name, _, failures in entries},
+    )
+
+
+def by_name(answered: dict[str, dict[str, int]]) -> Counts:
+    counts = {}
+    for endpoint, statuses in answered.items():
+        method, _, path = endpoint.partition(" ")
+        counts[method, path.replace("{agentId}", "[id]")] = sum(statuses.values())
+    return counts
+
+
+def run(
+    folder: Path, locustfile: Path, *options: str, module: str = "opscore_fast", **settings: str
+) -> tuple[str, Counts, Counts, Counts]:
+    """Run a locustfile; returns output, Locust's requests and failures, the stand-in's counts."""
+    (folder / "reported.py").write_text(REPORTED)
+    environment = {
+        "OPSCORE_API_KEY": "test-api-key",
+        "OPSCORE_PROFILE": "quick",
+        "OPSCORE_USERS": "8",
+        "OPSCORE_DURATION": "6",
+    }
+    with running_standin() as standin, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**environment, **settings}.items():
+            patch.setenv(name, value)
+        command = ("-m", module, "-f", f"{locustfile},reported.py", "--headless")
+        ended = finish(
+            python(
+                *(*command, "--host", standin.url, "--only-summary", *options),
+                cwd=folder,
+            )
+        )
+        answered = by_name(standin.counters())
+    assert ended.code == 0, ended.output
+    return ended.output, *counts_of(folder), answered
+
+
+@pytest.mark.parametrize("scenario", range(5))
+def test_untouched_locustfiles(tmp_path: Path, scenario: int) -> None:
+    output, requests, failures, answered = run(
+        tmp_path, SCENARIOS / f"scenario_{scenario}.py", "--native"
+    )
+    assert "runs natively" in output, output
+    assert requests == answered, output
+    assert not any(failures.values()), output
+    assert requests["POST", NOTIFY] >= 1
+    assert sum(requests.values()) > 20
+
+
+def test_processes(tmp_path: Path) -> None:
+    _, requests, failures, answered = run(
+        tmp_path, SCENARIOS / "scenario_3.py", "--native", "--processes", "2", *distributed()
+    )
+    assert requests == answered
+    assert not any(failures.values())
+
+
+AGENTS = """
+import random, uuid
+from datetime import UTC, datetime
+from locust import constant, task
+from locust.exception import StopUser
+from opscore_fast import AgentUser
+
+class Agent(AgentUser):
+    wait_time = {wait}
+
+    def on_start(self):
+        self.agent_id = f"agent-{{uuid.uuid4()}}"
+        self.client.headers["Authorization"] = "Bearer test-api-key"
+        details = {{"agentId": self.agent_id, "agentName": "a", "version": "1", "capabilities": [],
+                    "contactEndpoint": "http://a.invalid/", "metadata": {{}}}}
+        self.client.post("/v1/opscore/internal/agent/notify",
+                         json={{"event_type": "REGISTER", "agent_details": details}})
+
+    @task
+    def update(self):
+        {task}
+
+    def on_stop(self):
+        print(f"\\non_stop of {{self.agent_id[:6]}}", flush=True)
+"""
+UPDATE = """self.client.post(f"/v1/opscore/agent/{self.agent_id}/state",
+            name="/v1/opscore/agent/[id]/state", json={"agentId": self.agent_id,
+            "timestamp": datetime.now(UTC).isoformat(), "state": random.choice(["idle", "active"])})
+"""
+
+
+def write_agents(folder: Path, task: str, wait: str = "constant(0)") -> Path:
+    locustfile = folder / "locustfile.py"
+    locustfile.write_text(AGENTS.format(task=task, wait=wait))
+    return locustfile
+
+
+def test_full_speed(tmp_path: Path) -> None:
+    """Many requests are under way at any moment, also when the run ends; each is counted."""
+    output, requests, failures, answered = run(
+        tmp_path,
+        write_agents(tmp_path, UPDATE),
+        "-u",
+        "20",
+        "-r",
+        "20",
+        "-t",
+        "3s",
+        module="locust",
+    )
+    assert requests == answered
+    assert not any(failures.values())
+    assert requests["POST", STATE] > 1000
+    assert output.count("on_stop of agent-") == 20
+
+
+def test_stop_timeout(tmp_path: Path) -> None:
+    locustfile = write_agents(tmp_path, UPDATE)
+    options = ("-u", "5", "-r", "5", "-t", "3s", "--stop-timeout", "5")
+    output, requests, _, answered = run(tmp_path, locustfile, *options, module="locust")
+    assert requests == answered
+    assert output.count("on_stop of agent-") == 5
+
+
+def test_own_wait_time(tmp_path: Path) -> None:
+    locustfile = write_agents(tmp_path, UPDATE, "lambda self: random.choice([0.01, 0.02])")
+    options = ("-u", "2", "-r", "2", "-t", "3s")
+    _, requests, _, answered = run(tmp_path, locustfile, *options, module="locust")
+    assert requests == answered
+    assert 20 < requests["POST", STATE] < 800
+
+
+def test_stop_user(tmp_path: Path) -> None:
+    """Each does one update; Locust puts another in its place."""
+    locustfile = write_agents(tmp_path, UPDATE + "        raise StopUser()")
+    options = ("-u", "3", "-r", "3", "-t", "3s")
+    output, requests, _, answered = run(tmp_path, locustfile, *options, module="locust")
+    assert requests == answered
+    assert requests["POST", STATE] == requests["POST", NOTIFY] >= 3
+    assert output.count("on_stop of agent-") == requests["POST", NOTIFY]
+
+
+def test_failures_have_the_texts_of_drop_in_users(tmp_path: Path) -> None:
+    task = 'self.client.get("/v1/opscore/agent/none/state", name="none")'
+    locustfile = write_agents(tmp_path, task, "constant(0.05)")
+    with running_standin() as standin:
+        command = ("-m", "locust", "-f", str(locustfile), "--headless", "--only-summary")
+        ended = finish(python(*command, "--host", standin.url, "-u", "2", "-t", "3s", cwd=tmp_path))
+    assert ended.code == 1
+    assert "HTTPError('404 Client Error: Not Found for url: none')" in ended.output, ended.output
+
+
+def test_a_task_that_cannot_be_recorded(tmp_path: Path) -> None:
+    """It ends the run, with its line and the reason."""
+    locustfile = write_agents(tmp_path, 'open("/dev/null").read()')
+    with running_standin() as standin:
+        command = ("-m", "locust", "-f", str(locustfile), "--headless", "--only-summary")
+        ended = finish(
+            python(*command, "--host", standin.url, "-u", "2", "-t", "20s", cwd=tmp_path)
+        )
+    line = 1 + locustfile.read_text().split("\n").index('        open("/dev/null").read()')
+    assert ended.code == 1, ended.output
+    assert "Agent can't run natively: " in ended.output
+    assert f"locustfile.py:{line}: " in ended.output
+    assert "Traceback" not in ended.output
+
+
+def test_listeners(tmp_path: Path) -> None:
+    """No request is an event: who listens is told so, and HttpUser classes run in Python."""
+    listener = tmp_path / "listener.py"
+    listener.write_text(
+        "from locust import events\n@events.request.add_listener\ndef on_request(**_):\n    pass\n"
+    )
+    output, requests, _, answered = run(
+        tmp_path, Path(f"{SCENARIOS / 'scenario_0.py'},{listener}"), "--native"
+    )
+    assert "Scenario0User runs in Python: " in output
+    assert "listener.py:2: a listener of events.request" in output
+    assert requests == answered
+
+
+def test_master_and_workers(tmp_path: Path) -> None:
+    bound = distributed()
+    locustfile = write_agents(tmp_path, UPDATE, "constant(0.01)")
+    (tmp_path / "reported.py").write_text(REPORTED)
+    files = ("-f", f"{locustfile},reported.py")
+    with running_standin() as standin:
+        host = ("--host", standin.url)
+        master = python(
+            *("-m", "locust", *files, "--headless", "--only-summary", "--master", *host),
+            *("--expect-workers", "2", "-u", "6", "-r", "6", "-t", "4s", *bound[:4]),
+            cwd=tmp_path,
+        )
+        workers = [
+            python("-m", "locust", *files, "--worker", *bound[4:], cwd=tmp_path) for _ in range(2)
+        ]
+        ended = [finish(process) for process in (master, *workers)]
+        answered = by_name(standin.counters())
+    assert [run.code for run in ended] == [0, 0, 0], ended[0].output + ended[1].output
+    requests, failures = counts_of(tmp_path)
+    assert requests == answered
+    assert not any(failures.values())
+    assert [run.output.count("runs natively") for run in ended] == [0, 1, 1]
