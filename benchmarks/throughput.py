@@ -19,6 +19,7 @@ from peers import (
     locust_fast_http_user,
     locust_http_user,
     oha,
+    opscore_fast_agents,
     opscore_fast_http_user,
     opscore_fast_requests_user,
     wrk,
@@ -31,6 +32,7 @@ HTTP_USER: Peer = locust_http_user.PEER
 FAST: Peer = locust_fast_http_user.PEER
 OURS: Peer = opscore_fast_http_user.PEER
 OUR_HTTP_USER: Peer = opscore_fast_requests_user.PEER
+AGENTS: Peer = opscore_fast_agents.PEER
 WRK: Peer = wrk.PEER
 OHA: Peer = oha.PEER
 GOOSE: Peer = goose.PEER
@@ -39,12 +41,12 @@ K6: Peer = k6.PEER
 
 _PLAN: list[tuple[Workload, int, list[Peer]]] = [
     (POST, 50, [HTTP_USER, OUR_HTTP_USER, FAST, OURS, WRK]),
-    (POST, 100, [FAST, OURS, WRK, OHA, GOOSE, HEY, K6]),
+    (POST, 100, [FAST, OURS, AGENTS, WRK, OHA, GOOSE, HEY, K6]),
     (POST, 1, [FAST, OURS, WRK]),
-    (POST, 500, [FAST, OURS, WRK, OHA, GOOSE, HEY]),
+    (POST, 500, [FAST, OURS, AGENTS, WRK, OHA, GOOSE, HEY]),
     (LARGE_GET, 50, [FAST, OURS, WRK]),
     (HTTPS_POST, 50, [FAST, OURS, WRK]),
-    (STATE, 100, [FAST, OURS, WRK]),
+    (STATE, 100, [FAST, OURS, AGENTS, WRK]),
 ]
 
 _REQUIRED = {

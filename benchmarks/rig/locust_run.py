@@ -41,6 +41,7 @@ class UserClass:
 HTTP_USER = UserClass("locust:HttpUser", "HttpUser")
 FAST_HTTP_USER = UserClass("locust:FastHttpUser", "FastHttpUser")
 OURS = UserClass("opscore_fast:FastHttpUser", "opscore_fast")
+AGENTS = UserClass("opscore_fast:AgentUser", "opscore_fast-agents")
 OUR_HTTP_USER = UserClass("opscore_fast:HttpUser", "opscore_fast-HttpUser")
 
 
