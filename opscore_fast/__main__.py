@@ -1,6 +1,7 @@
 """``python -m opscore_fast``: Locust with its HTTP users replaced, or the stand-in server.
 
-``python -m opscore_fast standin ...`` serves the Ops-Core API; anything else is a command line of
+``python -m opscore_fast standin ...`` serves the Ops-Core API, ``explain ...`` prints what native
+threads would do with a locustfile; anything else is a command line of
 locust's, which runs with locustfiles that were not touched. ``--keep CLASS`` (HttpUser,
 FastHttpUser, HttpSession or FastHttpSession; several with commas, or several times) leaves one of
 Locust's classes in its place. ``--native`` has native threads run the tasks that can be recorded,
@@ -78,6 +79,10 @@ def main() -> None:
         from opscore_fast.standin.cli import main as standin
 
         sys.exit(standin(sys.argv[2:]))
+    if sys.argv[1:2] == ["explain"]:
+        from opscore_fast.explain import main as explain
+
+        sys.exit(explain(sys.argv[2:]))
     from opscore_fast.replace import replace_classes
 
     try:

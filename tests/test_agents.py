@@ -195,6 +195,37 @@ def test_failures_have_the_texts_of_drop_in_users(tmp_path: Path) -> None:
     assert "HTTPError('404 Client Error: Not Found for url: none')" in ended.output, ended.output
 
 
+def explained(locustfile: Path) -> tuple[int, str]:
+    with running_standin() as standin:
+        command = ("-m", "opscore_fast", "explain", "-f", str(locustfile), "--host", standin.url)
+        ended = finish(python(*command, cwd=locustfile.parent))
+    return ended.code, ended.output
+
+
+def test_explain(tmp_path: Path) -> None:
+    code, output = explained(write_agents(tmp_path, UPDATE, "constant(2)"))
+    assert code == 0, output
+    assert "Agent (as HttpUser)" in output
+    assert "of each agent: self.agent_id" in output
+    assert "update 100%; wait: 2 s" in output
+    assert "POST /v1/opscore/agent/{self.agent_id}/state as /v1/opscore/agent/[id]/state" in output
+    assert "one of 'idle', 'active'" in output
+
+
+def test_explain_scenario() -> None:
+    code, output = explained(SCENARIOS / "scenario_3.py")
+    assert code == 0, output
+    assert "ask_for_state 15%" in output
+    assert "failure: {strip of Failed to get state: " in output
+
+
+def test_explain_what_cannot_be_recorded(tmp_path: Path) -> None:
+    code, output = explained(write_agents(tmp_path, 'open("/dev/null").read()'))
+    assert code == 1
+    assert "Agent runs in Python: " in output
+    assert "Traceback" not in output
+
+
 def test_a_task_that_cannot_be_recorded(tmp_path: Path) -> None:
     """It ends the run, with its line and the reason."""
     locustfile = write_agents(tmp_path, 'open("/dev/null").read()')

@@ -1,0 +1,59 @@
+"""``python -m opscore_fast explain``: what native threads would do with a locustfile."""
+
+from __future__ import annotations
+
+import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
+
+import argparse
+import os
+from typing import Any
+
+from locust.env import Environment
+from locust.util.load_locustfile import load_locustfile
+
+from opscore_fast.recording.explain import explain
+from opscore_fast.recording.record import record
+from opscore_fast.recording.refusal import NotRecordable
+from opscore_fast.replace import replace_classes
+from opscore_fast.users import FastHttpUser, HttpUser
+
+
+def main(arguments: list[str]) -> int:
+    """Print the plan of each user class; returns 1 if one can't be recorded."""
+    parser = argparse.ArgumentParser(
+        prog="python -m opscore_fast explain",
+        description="Prints what native threads would do for each user class of a locustfile. One"
+        " user of each runs its on_start for that, so that the service must be there.",
+    )
+    parser.add_argument("-f", "--locustfile", default="locustfile.py")
+    parser.add_argument("-H", "--host", default=os.environ.get("LOCUST_HOST"))
+    given = parser.parse_args(arguments)
+    replace_classes()
+    if not os.path.isfile(given.locustfile):  # noqa: PTH113
+        parser.error(f"there is no file {given.locustfile}")
+    classes = load_locustfile(given.locustfile)[0]
+    ended = [_explain_class(one, given.host) for one in classes.values()]
+    if not ended:
+        print("no user classes")
+    return 0 if ended and all(ended) else 1
+
+
+def _explain_class(kind: Any, host: str | None) -> bool:
+    name = kind.__name__
+    if not issubclass(kind, HttpUser | FastHttpUser):
+        print(f"{name}: no HttpUser or FastHttpUser\n")
+        return False
+    if host:
+        kind.host = host
+    try:
+        user = kind(Environment(user_classes=[kind], host=host))
+        user.on_start()
+    except Exception as error:
+        print(f"{name}: its on_start failed, which has to run once: {error!r}\n")
+        return False
+    try:
+        print(explain(record(user)) + "\n")
+    except NotRecordable as refusal:
+        print(f"{name} runs in Python: {refusal}\n")
+        return False
+    return True
