@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
+
 from typing import Any
 
 from opscore_fast.http_session import HttpSession

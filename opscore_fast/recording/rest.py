@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
+
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
