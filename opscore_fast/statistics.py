@@ -12,6 +12,7 @@ Merging repeats what locust.stats.StatsEntry.log and locust.stats.RequestStats.l
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import CellType
 from typing import Any
 
@@ -126,35 +127,40 @@ class CountedStats(RequestStats):
 
     def flush(self) -> None:
         """Merge what the collector holds."""
-        drained = self.collector.drain()
-        total, entries = self.__dict__["total"], self.__dict__["entries"]
-        for counted in drained:
-            name, method, *_ = counted
-            merge(entries[name, method], counted)
-            merge(total, counted)
+        merge_all(self, self.collector.drain())
 
     def log_failure(self, method: str, name: str, error: Exception) -> None:
         """Do as log_error, without merging first."""
-        fields = self.__dict__
-        for entry in (fields["total"], fields["entries"][name, method]):
-            _count_failure(entry.__dict__)
-        key = StatsError.create_key(method, name, error)
-        stats_error = fields["errors"].get(key)
-        if not stats_error:
-            stats_error = fields["errors"][key] = StatsError(method, name, error)
-        stats_error.occurred()
+        count_failures(self, method, name, error, int(time.time()), 1)
 
 
-def _count_failure(fields: dict[str, Any]) -> None:
-    fields["num_failures"] += 1
-    fields["num_fail_per_sec"][int(time.time())] += 1
+def count_failures(
+    stats: RequestStats, method: str, name: str, error: Exception, second: int, times: int
+) -> None:
+    """Count failures of one second, as that many calls of RequestStats.log_error would."""
+    fields = stats.__dict__
+    for entry in (fields["total"], fields["entries"][name, method]):
+        entry.__dict__["num_failures"] += times
+        entry.__dict__["num_fail_per_sec"][second] += times
+    key = StatsError.create_key(method, name, error)
+    stats_error = fields["errors"].get(key)
+    if not stats_error:
+        stats_error = fields["errors"][key] = StatsError(method, name, error)
+    stats_error.occurred()  # which may note more than the number
+    stats_error.occurrences += times - 1
 
 
-def merge(entry: StatsEntry, counted: _Drained) -> None:
-    """Add requests of one second, as that many calls of StatsEntry.log would.
+def merge_all(stats: RequestStats, drained: Iterable[_Drained]) -> None:
+    """Add what was counted for several names, as Collector.drain returns it."""
+    total, entries = stats.__dict__["total"], stats.__dict__["entries"]
+    for counted in drained:
+        name, method, *_ = counted
+        _merge(entries[name, method], counted)
+        _merge(total, counted)
 
-    counted: of Collector.drain.
-    """
+
+def _merge(entry: StatsEntry, counted: _Drained) -> None:
+    """Add requests of one second, as that many calls of StatsEntry.log would."""
     _, _, requests, total, least, most, last, length, buckets = counted
     fields = entry.__dict__
     second = int(last)

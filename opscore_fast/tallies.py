@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import requests
 from locust.exception import CatchResponseError
-from locust.stats import RequestStats, StatsEntry, StatsError
+from locust.stats import RequestStats
 
 from opscore_fast import exceptions, statistics
 
@@ -70,26 +70,15 @@ class Tally(NamedTuple):
 
 def merge(tally: Tally, stats: RequestStats, style: str, max_redirects: int) -> None:
     """Add a tally's requests and failures to the statistics, of a plan of that style."""
-    fields = stats.__dict__
     if isinstance(stats, statistics.CountedStats):
         stats.flush()
-    total: StatsEntry = fields["total"]
-    entries = fields["entries"]
-    for cell in tally.cells:
-        name, method, *_ = cell
-        statistics.merge(entries[name, method], cell)
-        statistics.merge(total, cell)
+    statistics.merge_all(stats, tally.cells)
     for item in tally.failures:
         failure = Failure(*item)
-        for entry in (total, entries[failure.name, failure.method]):
-            entry.__dict__["num_failures"] += failure.times
-            entry.__dict__["num_fail_per_sec"][tally.second] += failure.times
         error = exception_of(failure, style, max_redirects)
-        key = StatsError.create_key(failure.method, failure.name, error)
-        errors = fields["errors"]
-        if key not in errors:
-            errors[key] = StatsError(failure.method, failure.name, error)
-        errors[key].occurrences += failure.times
+        statistics.count_failures(
+            stats, failure.method, failure.name, error, tally.second, failure.times
+        )
     if tally.lost:
         logger.error("%d requests could not be counted: out of memory", tally.lost)
 
@@ -116,11 +105,14 @@ def exception_of(failure: Failure, style: str, max_redirects: int) -> Exception:
 def _bad_status(failure: Failure, style: str) -> Exception:
     if style == "fast":
         return exceptions.bad_status(failure.name, failure.status)
-    # requests.Response.raise_for_status, with the name for the URL as locust.clients has it
-    whose = "Client" if failure.status < 500 else "Server"
-    return requests.HTTPError(
-        f"{failure.status} {whose} Error: {failure.text or ''} for url: {failure.name}"
-    )
+    response = requests.Response()
+    response.status_code, response.reason = failure.status, failure.text or ""
+    response.url = failure.name  # as locust.clients has it
+    try:
+        response.raise_for_status()
+    except requests.HTTPError as error:
+        return error
+    raise AssertionError(f"{failure.status} is no failure")
 
 
 def tell_exceptions(tally: Tally, user: Any) -> None:
