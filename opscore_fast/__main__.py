@@ -53,9 +53,8 @@ def _take_native(arguments: list[str]) -> tuple[bool, list[str]]:
             value = value if equals else next(waiting, "")
             if not value.isdecimal() or not 1 <= int(value) <= 256:
                 raise ValueError("--agent-threads wants a whole number from 1 to 256")
-            os.environ["OPSCORE_FAST_THREADS"] = (
-                value  # the processes that Locust forks have it too
-            )
+            # the processes that Locust forks have it too
+            os.environ["OPSCORE_FAST_THREADS"] = value
         else:
             rest.append(argument)
     return native, rest

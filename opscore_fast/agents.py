@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 STOP_GRACE_S = 2.0
 """Seconds that a request under way is given to finish when a test stops without a stop timeout."""
 
-_plans: dict[type, fleet.RunningPlan] = {}
+_plans: dict[type, Plan] = {}
 _refused: dict[type, NotRecordable] = {}
 _recording = BoundedSemaphore(1)
 
@@ -68,14 +68,13 @@ class Native(User):
 
     def _run_tasks(self, tasks: DefaultTaskSet) -> None:
         try:
-            running, row = _plan_of(self)
-        except NotRecordable as refusal:
-            _tell_refusal(self, refusal)
+            plan, row = _plan_of(self)
+        except NotRecordable:
             if self.required:
                 raise StopUser from None
             tasks.run()  # type: ignore[no-untyped-call]
             return
-        self._watch = fleet.add(self, running, [row], _cookies_of(self))
+        self._watch = fleet.add(self, plan, [row], _cookies_of(self))
         self._watch.ended.wait()
         raise StopUser
 
@@ -88,7 +87,7 @@ class Native(User):
             fleet.stop(watch, fleet.NOW)
             watch.ended.wait(STOP_GRACE_S)
         for slots in watch.slots:
-            put_back(self, watch.plan.recorded, slots)
+            put_back(self, watch.plan.source, slots)
 
     def stop(self, force: bool = False) -> bool:
         """Stop the user as Locust's User.stop does; a request under way is finished and counted."""
@@ -105,32 +104,33 @@ class Native(User):
         return True
 
 
-def _plan_of(user: Any) -> tuple[fleet.RunningPlan, tuple[Any, ...]]:
+def _plan_of(user: Any) -> tuple[Plan, tuple[Any, ...]]:
     """Return the plan for a user whose on_start has run, and its slot values.
 
-    The first user of a class is recorded for all. Raises NotRecordable.
+    The first user of a class is recorded for all. Raises NotRecordable, which was told then.
     """
     kind = type(user)
     with _recording:  # what is called for it may switch to another user
-        return _plan_once(user, kind)
+        if kind in _refused:
+            raise _refused[kind]
+        try:
+            _refuse_listeners(user.environment)
+            if kind not in _plans:
+                _plans[kind] = _record(user)
+            return _plans[kind], slot_values(user, _plans[kind].source)
+        except NotRecordable as refusal:
+            _refused[kind] = refusal
+            _tell_refusal(user, refusal)
+            raise
 
 
-def _plan_once(user: Any, kind: type) -> tuple[fleet.RunningPlan, tuple[Any, ...]]:
-    if kind in _refused:
-        raise _refused[kind]
-    try:
-        _refuse_listeners(user.environment)
-        running = _plans.get(kind)
-        if running is None:
-            plan = record(user)
-            running = _plans[kind] = fleet.RunningPlan(Plan(plan, _pool_arguments(user)), plan)
-            logger.info("%s runs natively", kind.__name__)
-            for line, what in plan.once:
-                logger.warning("%s: %s runs once, while the task is recorded", line, what)
-        return running, slot_values(user, running.recorded)
-    except NotRecordable as refusal:
-        _refused[kind] = refusal
-        raise
+def _record(user: Any) -> Plan:
+    recorded = record(user)
+    plan = Plan(recorded, _pool_arguments(user))
+    logger.info("%s runs natively", type(user).__name__)
+    for line, what in recorded.once:
+        logger.warning("%s: %s runs once, while the task is recorded", line, what)
+    return plan
 
 
 def _pool_arguments(user: Any) -> dict[str, Any]:
@@ -187,21 +187,15 @@ def _refuse_listeners(environment: Environment) -> None:
 
 
 def _tell_refusal(user: Any, refusal: NotRecordable) -> None:
-    """Say once for a class that it can't run natively; a class that must ends the test."""
-    kind = type(user)
-    if kind in _told:
-        return
-    _told.add(kind)
+    """Say that a class can't run natively; one that must ends the test."""
+    name = type(user).__name__
     if not user.required:
-        logger.warning("%s runs in Python: %s", kind.__name__, refusal)
+        logger.warning("%s runs in Python: %s", name, refusal)
         return
-    logger.error("%s can't run natively: %s", kind.__name__, refusal)
+    logger.error("%s can't run natively: %s", name, refusal)
     user.environment.process_exit_code = 1
     if user.environment.runner is not None:
         gevent.spawn(user.environment.runner.quit)
-
-
-_told: set[type] = set()
 
 
 class AgentUser(Native, HttpUser):

@@ -11,17 +11,14 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 
 import itertools
 import os
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import gevent
 from gevent.event import Event
-from locust.runners import Runner
 
 from opscore_fast import cpu
 from opscore_fast._core import Fleet, Plan
-from opscore_fast.recording import plan as recorded
 from opscore_fast.tallies import Tally, merge, tell_exceptions
 
 AFTER_TASK, AFTER_REQUEST, NOW = range(3)
@@ -54,32 +51,22 @@ def thread_count() -> int:
 _parent = 0  # the process that has forked this one
 
 
-class RunningPlan:
-    """A plan that agents run, and what it was made from."""
-
-    def __init__(self, plan: Plan, source: recorded.Plan) -> None:
-        self.plan = plan
-        self.recorded = source
-
-    def draw_waits(self, user: Any) -> None:
-        """Have a user's own wait_time functions say how long the agents wait next."""
-        for number, function in enumerate(self.recorded.samples):
-            waits = [float(function(user)) for _ in range(SAMPLES)]
-            self.plan.set_samples(number, waits)
-
-
 class Watch:
     """The agents of one user, from the user's side."""
 
-    def __init__(self, user: Any, plan: RunningPlan, first: int, count: int) -> None:
-        self.user = user
+    def __init__(self, plan: Plan, first: int, count: int) -> None:
         self.plan = plan
         self.numbers = list(range(first, first + count))
-        self.left = count
         self.slots: list[tuple[Any, ...]] = []
         """What the agents that have ended remembered."""
         self.ended = Event()
         """Set when all have ended."""
+
+
+def _draw_waits(plan: Plan, user: Any) -> None:
+    """Have a user's own wait_time functions say how long the agents wait next."""
+    for number, function in enumerate(plan.source.samples):
+        plan.set_samples(number, [float(function(user)) for _ in range(SAMPLES)])
 
 
 class _Running:
@@ -87,8 +74,7 @@ class _Running:
 
     def __init__(self) -> None:
         self.fleet = Fleet(thread_count(), os.environ.get("OPSCORE_FAST_NAMESERVERS") or None)
-        self.users: dict[int, Any] = {}  # one for each plan, by the plan's id
-        self.plans: list[RunningPlan] = []
+        self.users: dict[Plan, Any] = {}  # of each plan the one that came last
         self.watches: dict[int, Watch] = {}
         hub: Any = gevent.get_hub()
         self.watcher = hub.loop.io(self.fleet.fileno(), 1)
@@ -101,22 +87,21 @@ class _Running:
             if self.watches:
                 self.fleet.ask()
             if self.watches and not number % DRAW_EVERY:
-                for plan in self.plans:
-                    plan.draw_waits(self.users[id(plan.plan)])
+                for plan, user in self.users.items():
+                    _draw_waits(plan, user)
 
     def take(self) -> None:
         """Merge all that was handed over, then tell of ends."""
         tallies, ends = self.fleet.take()
         for item in tallies:
             tally = Tally(*item)
-            user, source = self.users[id(tally.plan)], tally.plan.source
+            user, source = self.users[tally.plan], tally.plan.source
             merge(tally, user.environment.stats, source.style, source.max_redirects)
             tell_exceptions(tally, user)
         for number, _, _, slots, _ in ends:
             watch = self.watches.pop(number)
             watch.slots.append(slots)
-            watch.left -= 1
-            if not watch.left:
+            if len(watch.slots) == len(watch.numbers):
                 watch.ended.set()
 
 
@@ -131,28 +116,17 @@ def running() -> _Running:
     return _running
 
 
-def _watch_cpu(runner: Runner | None, fleet: Fleet) -> None:
-    """Have the runner tell a saturated thread from several busy ones."""
-    if runner is not None and runner not in _watched:
-        _watched.add(runner)
-        cpu.watch(runner, fleet)
-
-
-_watched: weakref.WeakSet[Runner] = weakref.WeakSet()
-
-
 def add(
-    user: Any, plan: RunningPlan, rows: Sequence[tuple[Any, ...]], cookies: Sequence[Any] = ()
+    user: Any, plan: Plan, rows: Sequence[tuple[Any, ...]], cookies: Sequence[Any] = ()
 ) -> Watch:
     """Start an agent of the plan for each row of slot values."""
     here = running()
-    if plan not in here.plans:
-        plan.draw_waits(user)
-        here.plans.append(plan)
-    here.users[id(plan.plan)] = user
-    _watch_cpu(user.environment.runner, here.fleet)
-    first = here.fleet.add(plan.plan, rows, cookies)
-    watch = Watch(user, plan, first, len(rows))
+    if plan not in here.users:
+        _draw_waits(plan, user)
+    here.users[plan] = user
+    if user.environment.runner is not None:
+        cpu.watch(user.environment.runner, here.fleet)
+    watch = Watch(plan, here.fleet.add(plan, rows, cookies), len(rows))
     for number in watch.numbers:
         here.watches[number] = watch
     return watch

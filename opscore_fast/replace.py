@@ -41,9 +41,8 @@ _SESSION_OF = {"HttpUser": "HttpSession", "FastHttpUser": "FastHttpSession"}
 def replace_classes(keep: Collection[str] = (), *, native: bool = False) -> str:
     """Replace Locust's classes wherever its modules have them; returns a line that says so.
 
-    native: by those whose tasks are run by native threads where they can be recorded.
-
-    keep: names of NAMES to leave alone; the session class of a kept user class is kept with it. To
+    keep: names of NAMES to leave alone; the session class of a kept user class is kept with it.
+    native: the user classes are those whose tasks native threads run where they can be recorded. To
     be called before a locustfile is imported. Raises ValueError for a name that isn't one.
     """
     for name in keep:
