@@ -372,6 +372,16 @@ static outcome ask(opf_agent *agent, opf_eval *eval, const opf_instruction *in)
     return LEAVES;
 }
 
+/* Writes a template into crew->body, whose data is then never NULL. Returns as opf_eval_step. */
+static int write_text(opf_agent *agent, opf_eval *eval, const opf_template *tmpl)
+{
+    opf_buf *text = &agent->crew->body;
+    text->len = 0;
+    if (opf_buf_reserve(text, 1) != 0)
+        return OPF_ENOMEM;
+    return opf_eval_template(eval, tmpl, text);
+}
+
 static outcome need(opf_agent *agent, opf_eval *eval, const opf_instruction *in)
 {
     opf_frame *frame = agent->frame;
@@ -380,12 +390,10 @@ static outcome need(opf_agent *agent, opf_eval *eval, const opf_instruction *in)
         return GOES_ON;
     bool counts = asked && asked->request && (asked == &frame->plain || asked->open);
     if (counts && !(asked == &frame->plain && asked->failed)) {
-        opf_buf *text = &agent->crew->body;
-        text->len = 0;
-        int ret = opf_eval_template(eval, &agent->plan->templates[in->what], text);
+        const opf_buf *text = &agent->crew->body;
+        int ret = write_text(agent, eval, &agent->plan->templates[in->what]);
         if (ret == 0)
-            ret = opf_asked_fail(frame, asked, OPF_FAULT_MISSING,
-                                 text->data ? text->data : (const void *)"", text->len);
+            ret = opf_asked_fail(frame, asked, OPF_FAULT_MISSING, text->data, text->len);
         if (ret != 0)
             return raise_why(agent, ret, eval->why, in->line);
         if (asked->open)
@@ -401,21 +409,19 @@ static outcome need(opf_agent *agent, opf_eval *eval, const opf_instruction *in)
 
 static outcome fail_caught(opf_agent *agent, opf_eval *eval, const opf_instruction *in)
 {
-    opf_buf *text = &agent->crew->body;
-    text->len = 0;
-    int ret = opf_eval_template(eval, &agent->plan->templates[in->what], text);
+    const opf_buf *text = &agent->crew->body;
+    int ret = write_text(agent, eval, &agent->plan->templates[in->what]);
     if (ret == 0)
-        ret = opf_asked_fail(agent->frame, &agent->frame->caught, OPF_FAULT_USER,
-                             text->data ? text->data : (const void *)"", text->len);
+        ret = opf_asked_fail(agent->frame, &agent->frame->caught, OPF_FAULT_USER, text->data,
+                             text->len);
     return ret == 0 ? GOES_ON : raise_why(agent, ret, eval->why, in->line);
 }
 
 static outcome raise_planned(opf_agent *agent, opf_eval *eval, const opf_instruction *in)
 {
     const opf_raise *raise = &agent->plan->raises[in->what];
-    opf_buf *text = &agent->crew->body;
-    text->len = 0;
-    int ret = opf_eval_template(eval, &raise->text, text);
+    const opf_buf *text = &agent->crew->body;
+    int ret = write_text(agent, eval, &raise->text);
     return ret == 0 ? raise_text(agent, raise->type, text->data, text->len, in->line)
                     : raise_why(agent, ret, eval->why, in->line);
 }

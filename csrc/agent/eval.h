@@ -2,7 +2,7 @@
  * templates, and taking values from a response.
  *
  * One evaluation belongs to one task under way of one agent. Texts that are made in it live in its
- * arena, until opf_eval_clear. One thread.
+ * arena, until opf_arena_clear. One thread.
  */
 #ifndef OPF_AGENT_EVAL_H
 #define OPF_AGENT_EVAL_H

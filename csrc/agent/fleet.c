@@ -147,9 +147,6 @@ static void *work(void *arg)
         if (opf_engine_poll(w->crew.engine, -1) < 0)
             break; /* can't be: its own descriptors */
     }
-    opf_engine *engine = w->crew.engine;
-    opf_crew_fini(&w->crew);
-    opf_engine_free(engine);
     return NULL;
 }
 
@@ -163,6 +160,14 @@ static void worker_init(worker *w, opf_fleet *fleet)
     opf_list_init(&w->stops);
     opf_list_init(&w->tallies);
     opf_list_init(&w->ends);
+}
+
+/* What the thread works with, before it has begun or after it has ended. */
+static void engine_fini(worker *w)
+{
+    opf_engine *engine = w->crew.engine;
+    opf_crew_fini(&w->crew);
+    opf_engine_free(engine);
 }
 
 static int worker_start(worker *w)
@@ -181,8 +186,7 @@ static int worker_start(worker *w)
     }
     if (!err)
         return 0;
-    opf_crew_fini(&w->crew);
-    opf_engine_free(engine);
+    engine_fini(w);
     errno = err;
     return OPF_ESYS;
 }
@@ -196,11 +200,17 @@ static void free_lists(opf_list *tallies, opf_list *ends)
         opf_agent_end_free(OPF_CONTAINER(node, opf_agent_end, link));
 }
 
+static void drop_agents(opf_list *agents)
+{
+    opf_node *node;
+    while ((node = opf_list_pop_front(agents)))
+        opf_agent_free(OPF_CONTAINER(node, opf_agent, link));
+}
+
 static void worker_fini(worker *w)
 {
     opf_node *node;
-    while ((node = opf_list_pop_front(&w->added)))
-        opf_agent_free(OPF_CONTAINER(node, opf_agent, link));
+    drop_agents(&w->added);
     while ((node = opf_list_pop_front(&w->stops)))
         opf_mem_free(OPF_CONTAINER(node, stop_order, link));
     free_lists(&w->tallies, &w->ends);
@@ -255,8 +265,10 @@ void opf_fleet_free(opf_fleet *fleet)
         opf_engine_wake(w->crew.engine);
         pthread_mutex_unlock(&w->lock);
     }
-    for (uint32_t i = 0; i < fleet->started; i++)
+    for (uint32_t i = 0; i < fleet->started; i++) {
         pthread_join(fleet->workers[i].thread, NULL);
+        engine_fini(&fleet->workers[i]);
+    }
     for (uint32_t i = 0; i < fleet->n; i++)
         worker_fini(&fleet->workers[i]);
     free_lists(&fleet->tallies, &fleet->ends);
@@ -288,13 +300,6 @@ static int try_plan(opf_fleet *fleet, opf_plan *plan, char *text, size_t size)
     fleet->tried = plan;
     opf_plan_hold(plan);
     return 0;
-}
-
-static void drop_agents(opf_list *agents)
-{
-    opf_node *node;
-    while ((node = opf_list_pop_front(agents)))
-        opf_agent_free(OPF_CONTAINER(node, opf_agent, link));
 }
 
 int opf_fleet_add(opf_fleet *fleet, opf_plan *plan, uint32_t n, const opf_value *slots,
@@ -359,6 +364,10 @@ int opf_fleet_stop(opf_fleet *fleet, const uint64_t *agents, size_t n, opf_stop 
         stop_order *order = order_new(fleet, i, agents, n, how);
         if (!order) {
             ret = OPF_ENOMEM;
+            continue;
+        }
+        if (!order->n) { /* none of them is this thread's */
+            opf_mem_free(order);
             continue;
         }
         pthread_mutex_lock(&w->lock);
