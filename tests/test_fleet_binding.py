@@ -392,6 +392,40 @@ def test_a_closed_fleet(app: Listener) -> None:
     assert gone() is None
 
 
+CLOSING = """
+import gc
+from opscore_fast._core import Fleet
+
+class Closing:
+    def __init__(self, fleet):
+        self.fleet, self.itself = fleet, self
+
+    def __del__(self):
+        self.fleet.close()
+
+ended = 0
+for threshold in range(1, 30):
+    fleet = Fleet(20)
+    gc.disable()
+    gc.collect()
+    Closing(fleet)
+    gc.set_threshold(threshold, 1, 1)
+    gc.enable()
+    try:
+        fleet.figures()
+    except RuntimeError:
+        ended += 1
+    gc.set_threshold(700, 10, 10)
+    gc.collect()
+print("closed", ended)
+"""
+
+
+def test_a_fleet_that_is_closed_while_its_figures_are_read() -> None:
+    """By a finalizer: until Python 3.11 it may run whenever an object is made."""
+    assert run_script(CLOSING).startswith("closed ")
+
+
 def count_threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 

@@ -309,10 +309,14 @@ static PyObject *Fleet_figures(Fleet *self, PyObject *Py_UNUSED(ignored))
 {
     if (check(self) != 0)
         return NULL;
-    PyObject *list = PyList_New(0);
     uint32_t n = opf_fleet_threads(self->fleet);
-    for (uint32_t i = 0; list && i < n; i++)
-        append(&list, figures_of(self, i));
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list && i < n; i++) {
+        if (check(self) == 0) /* a finalizer may close it whenever an object is made */
+            append(&list, figures_of(self, i));
+        else
+            Py_CLEAR(list);
+    }
     return list;
 }
 
