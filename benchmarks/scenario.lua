@@ -1,6 +1,6 @@
 -- Every connection's agent registers, then the agents update their states in turn: id, time and
 -- state differ from request to request. wrk doesn't tell a script which connection it asks for, so
--- that an agent has no connection of its own. The totals are printed as JSON for peers/wrk.py.
+-- that an agent has no connection of its own.
 --
 -- The text is put together here rather than by wrk.format, which costs several times as much.
 local ffi = require("ffi")
@@ -56,9 +56,4 @@ function request()
         .. '", "state": "' .. states[math.random(2)] .. '"}')
 end
 
-function done(summary, latency, requests)
-    local errors = summary.errors
-    local failures = errors.connect + errors.read + errors.write + errors.status + errors.timeout
-    io.write(string.format('\n{"requests": %d, "seconds": %f, "bytes": %d, "failures": %d}\n',
-        summary.requests, summary.duration / 1e6, summary.bytes, failures))
-end
+dofile(os.getenv("BENCH_REPORT"))

@@ -11,6 +11,7 @@ from peers import STATE, Run, Sample, Workload, _command
 _BENCHMARKS = Path(__file__).parents[1]
 _CONSTANT = _BENCHMARKS / "request.lua"
 _SCENARIO = _BENCHMARKS / "scenario.lua"
+_REPORT = _BENCHMARKS / "report.lua"
 
 
 class Wrk:
@@ -34,6 +35,7 @@ class Wrk:
             "BENCH_METHOD": workload.method,
             "BENCH_BODY": json.dumps(BODY),
             "BENCH_USERS": str(users),
+            "BENCH_REPORT": str(_REPORT),
         }
         finished = _command.execute(command, run, env)
         line = finished.output.strip().splitlines()[-1:]
