@@ -79,6 +79,20 @@ class Standin:
 
 
 NOTIFY = "/v1/opscore/internal/agent/notify"
+STATE = "/v1/opscore/agent/[id]/state"
+WORKFLOW = "/v1/opscore/agent/[id]/workflow"
+
+Counts = dict[tuple[str, str], int]
+"""Requests by method and the name that Locust's statistics give them."""
+
+
+def by_name(answered: dict[str, dict[str, int]]) -> Counts:
+    """The stand-in's counters in that form."""
+    counts = {}
+    for endpoint, statuses in answered.items():
+        method, _, path = endpoint.partition(" ")
+        counts[method, path.replace("{agentId}", "[id]")] = sum(statuses.values())
+    return counts
 
 
 def registration(agent_id: str, event: str = "REGISTER", **details: object) -> dict[str, Any]:

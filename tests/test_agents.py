@@ -11,13 +11,9 @@ from pathlib import Path
 
 import pytest
 from helpers import distributed, finish, python
-from helpers_standin import NOTIFY, ROOT, running_standin
+from helpers_standin import NOTIFY, ROOT, STATE, Counts, by_name, running_standin
 
 SCENARIOS = ROOT / "locustfiles" / "team"
-STATE = "/v1/opscore/agent/[id]/state"
-WORKFLOW = "/v1/opscore/agent/[id]/workflow"
-
-Counts = dict[tuple[str, str], int]
 
 REPORTED = """
 import json
@@ -47,14 +43,6 @@ def counts_of(folder: Path) -> tuple[Counts, Counts]:
         {(method, name): requests for method, name, requests, _ in entries},
         {(method, name): failures for method, name, _, failures in entries},
     )
-
-
-def by_name(answered: dict[str, dict[str, int]]) -> Counts:
-    counts = {}
-    for endpoint, statuses in answered.items():
-        method, _, path = endpoint.partition(" ")
-        counts[method, path.replace("{agentId}", "[id]")] = sum(statuses.values())
-    return counts
 
 
 def run(

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_standin import NOTIFY, ROOT, Standin, running_standin
+from helpers_standin import NOTIFY, ROOT, STATE, Counts, Standin, by_name, running_standin
 from locust.util.load_locustfile import load_locustfile
 
 SCENARIOS = ROOT / "locustfiles" / "opscore"
-STATE = "/v1/opscore/agent/[id]/state"
 LIMIT_S = 90
 """Seconds after which a run that does not end has failed."""
 
-Counts = dict[tuple[str, str], int]
 
 PROBE = """
 import os, pathlib, gevent, locust, opscore_agent
@@ -105,18 +103,9 @@ def run(
     )
 
 
-def answered(standin: Standin) -> Counts:
-    """What the stand-in answered, by method and the name that the statistics give it."""
-    counts: Counts = {}
-    for endpoint, statuses in standin.counters().items():
-        method, _, path = endpoint.partition(" ")
-        counts[method, path.replace("{agentId}", "[id]")] = sum(statuses.values())
-    return counts
-
-
 def assert_accounted_for(run: Run, standin: Standin) -> None:
     """Both sides counted the same, but for updates that were sent and then broken off."""
-    counts, seen = run.counts(), answered(standin)
+    counts, seen = run.counts(), by_name(standin.counters())
     unseen = seen.get(("POST", STATE), 0) - counts.get(("POST", STATE), 0)
     assert 0 <= unseen <= run.broken_off, run.output
     for endpoint in (("POST", NOTIFY), ("GET", STATE)):

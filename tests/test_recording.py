@@ -17,7 +17,7 @@ from typing import Any
 import locust.clients
 import pytest
 import requests
-from helpers_plan import Agent, Answer, Sent
+from helpers_interpreter import Agent, Answer, Sent
 from locust.env import Environment
 from locust.exception import StopUser
 

@@ -12,15 +12,11 @@ from typing import Any
 
 import pytest
 from helpers import distributed, finish, python, read_csv, refusing_port
-from helpers_standin import NOTIFY, ROOT, running_standin
+from helpers_standin import NOTIFY, ROOT, STATE, WORKFLOW, Counts, by_name, running_standin
 from locust.util.load_locustfile import load_locustfile
 
 SCENARIOS = ROOT / "locustfiles" / "team"
-STATE = "/v1/opscore/agent/[id]/state"
-WORKFLOW = "/v1/opscore/agent/[id]/workflow"
 USERS = 5
-
-Counts = dict[tuple[str, str], int]
 
 FIXED = """
 import os
@@ -104,15 +100,6 @@ def run(
         },
         answered,
     )
-
-
-def by_name(answered: dict[str, dict[str, int]]) -> Counts:
-    """The stand-in's counts, by method and the name that the statistics give it."""
-    counts = {}
-    for endpoint, statuses in answered.items():
-        method, _, path = endpoint.partition(" ")
-        counts[method, path.replace("{agentId}", "[id]")] = sum(statuses.values())
-    return counts
 
 
 def owner(finished: Finished) -> str:
