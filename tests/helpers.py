@@ -24,6 +24,9 @@ from locust.stats import StatsEntry, StatsError
 WAIT = 20.0
 """Seconds that a test waits for what must happen before it fails."""
 
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
+"""Whether the extension runs under the address sanitizer."""
+
 
 @dataclass(frozen=True)
 class Users:

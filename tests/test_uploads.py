@@ -23,6 +23,7 @@ from helpers import (
     ALL_HTTP_USERS,
     LOCUST_HTTP,
     OURS_HTTP,
+    SANITIZED,
     Users,
     finish,
     make_user,
@@ -840,9 +841,7 @@ UPLOAD = """
 """
 
 
-@pytest.mark.skipif(
-    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer keeps freed memory"
-)
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer keeps freed memory")
 def test_memory_of_big_uploads(hostile: Listen, tmp_path: Path) -> None:
     wire = (b"10000\r\n" + bytes(1 << 16) + b"\r\n") * (BIG >> 16) + b"0\r\n\r\n"
     reads = [[["head"], ["digest", n], ["send", ANSWER]] for n in (1000, BIG, len(wire))]
