@@ -8,13 +8,15 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from helpers import SANITIZED, WAIT, run_script
 from helpers_plans import make_plan, make_request, request_and_end, simple_plan, status_into
+from locust.contrib.fasthttp import LocustUserAgent
 from servers import Listener
 
 from opscore_fast._core import Fleet, Plan
@@ -29,6 +31,7 @@ from opscore_fast.recording.plan import (
     Take,
     Value,
 )
+from opscore_fast.tallies import Failure, exception_of
 
 AFTER_TASK, AFTER_REQUEST, NOW = range(3)
 ASKED, STOP_USER, _ = range(3)
@@ -145,6 +148,56 @@ def test_bad_statuses_are_failures(app: Listener, fleet: Fleet) -> None:
     name, method, fault, failure, _, _, detail, _, status, url, text, *_ = seen.failures[0]
     assert (name, method, fault, failure, detail) == ("/status/503", "GET", STATUS, 0, None)
     assert (status, url, text) == (503, app.url, "Service Unavailable")
+
+
+STATUSES = [
+    200,
+    208,
+    209,
+    226,
+    299,
+    300,
+    301,
+    304,
+    306,
+    308,
+    399,
+    400,
+    451,
+    499,
+    500,
+    599,
+    600,
+    999,
+]
+
+
+def fails_for_requests(status: int) -> bool:
+    response = requests.Response()
+    response.status_code = status
+    try:
+        response.raise_for_status()
+    except requests.HTTPError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("style", "fails"),
+    [
+        ("http", fails_for_requests),
+        ("fast", lambda status: status not in LocustUserAgent.valid_response_codes),
+    ],
+)
+def test_statuses_are_judged_as_by_the_user_class(
+    app: Listener, fleet: Fleet, style: str, fails: Callable[[int], bool]
+) -> None:
+    asked = [make_request((b"/status/%d" % status,)) for status in STATUSES]
+    seen = run_out(fleet, once(app.url, *asked, style=style))
+    assert seen.requests.total() == len(STATUSES)
+    assert sorted(failure[8] for failure in seen.failures) == [*filter(fails, STATUSES)]
+    for failure in seen.failures:
+        assert str(exception_of(Failure(*failure), style, 30))
 
 
 def test_failures_of_the_engine_have_all_that_their_text_needs(fleet: Fleet) -> None:

@@ -182,7 +182,7 @@ int opf_request_judge(opf_agent *agent, const opf_result *result, const opf_redi
             opf_asked_fail(frame, asked, OPF_FAULT_REDIRECT, redirect->why, strlen(redirect->why));
     } else if (redirect && redirect->follows) {
         ret = opf_asked_fail(frame, asked, OPF_FAULT_REDIRECTS, NULL, 0);
-    } else if (result->status >= 400) {
+    } else if (!opf_style_accepts(agent->plan->style, result->status)) {
         ret = opf_asked_fail(frame, asked, OPF_FAULT_STATUS, result->head, result->reason_len);
     }
     if (!asked->failed)

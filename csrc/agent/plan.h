@@ -197,6 +197,16 @@ typedef struct opf_place {
 /* How a request is judged and its URL quoted: as by Locust's HttpUser or its FastHttpUser. */
 typedef enum opf_style { OPF_STYLE_HTTP, OPF_STYLE_FAST } opf_style;
 
+/* Whether a status is a success: as requests' Response.raise_for_status has it, or
+ * valid_response_codes of Locust's contrib.fasthttp.LocustUserAgent. */
+static inline bool opf_style_accepts(opf_style style, int status)
+{
+    if (style == OPF_STYLE_HTTP)
+        return status < 400 || status >= 600;
+    return (status >= 200 && status <= 208) || status == 226 || (status >= 301 && status <= 304) ||
+           status == 307 || status == 308;
+}
+
 typedef struct opf_request_plan {
     const char *method; /* NUL-terminated */
     uint32_t place;

@@ -2,6 +2,7 @@
  * FastHttpSession and geventhttpclient do it. */
 #include <string.h>
 
+#include "agent/plan.h"
 #include "binding/fast_session.h"
 #include "binding/perform.h"
 
@@ -234,12 +235,6 @@ out:
 
 /* The outcome */
 
-static bool is_good(int status)
-{
-    return (status >= 200 && status <= 208) || status == 226 || (status >= 301 && status <= 304) ||
-           status == 307 || status == 308;
-}
-
 static PyObject *bad_status_of(Session *self, Response *response, int status)
 {
     PyObject *helper = state_helper(self->state, HELPER_bad_status);
@@ -257,7 +252,7 @@ static int find_error(Session *self, Response *response)
         return 0;
     if (response->lost)
         response->error = Session_failure_of(self, response);
-    else if (!is_good(result->status))
+    else if (!opf_style_accepts(OPF_STYLE_FAST, result->status))
         response->error = bad_status_of(self, response, result->status);
     else
         return 0;
