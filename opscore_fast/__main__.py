@@ -42,6 +42,8 @@ def _take_native(arguments: list[str]) -> tuple[bool, list[str]]:
 
     Raises ValueError for an option without a value.
     """
+    from opscore_fast.fleet import read_threads
+
     rest: list[str] = []
     waiting = iter(arguments)
     native = False
@@ -50,11 +52,9 @@ def _take_native(arguments: list[str]) -> tuple[bool, list[str]]:
         if argument == "--native":
             native = True
         elif name == "--agent-threads":
-            value = value if equals else next(waiting, "")
-            if not value.isdecimal() or not 1 <= int(value) <= 256:
-                raise ValueError("--agent-threads wants a whole number from 1 to 256")
+            threads = read_threads(name, value if equals else next(waiting, ""))
             # the processes that Locust forks have it too
-            os.environ["OPSCORE_FAST_THREADS"] = value
+            os.environ["OPSCORE_FAST_THREADS"] = str(threads)
         else:
             rest.append(argument)
     return native, rest

@@ -20,7 +20,7 @@ from locust.user.task import (
     DefaultTaskSet,
 )
 
-from opscore_fast import fleet, options, statistics
+from opscore_fast import fleet, native_table, options, statistics
 from opscore_fast._core import Plan
 from opscore_fast.http_session import with_tls
 from opscore_fast.recording.record import put_back, record, slot_values
@@ -33,7 +33,7 @@ STOP_GRACE_S = 2.0
 """Seconds that a request under way is given to finish when a test stops without a stop timeout."""
 
 _plans: dict[type, Plan] = {}
-_refused: dict[type, NotRecordable] = {}
+_refused: dict[type, NotRecordable | ValueError] = {}
 _recording = BoundedSemaphore(1)
 
 
@@ -74,6 +74,8 @@ class Native(User):
                 raise StopUser from None
             tasks.run()  # type: ignore[no-untyped-call]
             return
+        except ValueError:
+            raise StopUser from None
         self._watch = fleet.add(self, plan, [row], _cookies_of(self))
         self._watch.ended.wait()
         raise StopUser
@@ -107,30 +109,29 @@ class Native(User):
 def _plan_of(user: Any) -> tuple[Plan, tuple[Any, ...]]:
     """Return the plan for a user whose on_start has run, and its slot values.
 
-    The first user of a class is recorded for all. Raises NotRecordable, which was told then.
+    The first user of a class is recorded for all. Raises NotRecordable, or ValueError for a setting
+    that can't be, either of which is told once.
     """
     kind = type(user)
     with _recording:  # what is called for it may switch to another user
-        if kind in _refused:
-            raise _refused[kind]
         try:
+            if kind in _refused:
+                raise _refused[kind]
             _refuse_listeners(user.environment)
             if kind not in _plans:
-                _plans[kind] = _record(user)
-            return _plans[kind], slot_values(user, _plans[kind].source)
-        except NotRecordable as refusal:
-            _refused[kind] = refusal
-            _tell_refusal(user, refusal)
+                recorded = record(user)
+                fleet.running()
+                _plans[kind] = Plan(recorded, _pool_arguments(user))
+            row = slot_values(user, _plans[kind].source)
+        except (NotRecordable, ValueError) as refusal:
+            if kind not in _refused:
+                _refused[kind] = refusal
+                _tell_refusal(user, refusal)
+            if isinstance(refusal, NotRecordable):
+                native_table.note(user, refusal)
             raise
-
-
-def _record(user: Any) -> Plan:
-    recorded = record(user)
-    plan = Plan(recorded, _pool_arguments(user))
-    logger.info("%s runs natively", type(user).__name__)
-    for line, what in recorded.once:
-        logger.warning("%s: %s runs once, while the task is recorded", line, what)
-    return plan
+        native_table.note(user, _plans[kind].source)
+        return _plans[kind], row
 
 
 def _pool_arguments(user: Any) -> dict[str, Any]:
@@ -186,13 +187,11 @@ def _refuse_listeners(environment: Environment) -> None:
             )
 
 
-def _tell_refusal(user: Any, refusal: NotRecordable) -> None:
-    """Say that a class can't run natively; one that must ends the test."""
-    name = type(user).__name__
-    if not user.required:
-        logger.warning("%s runs in Python: %s", name, refusal)
+def _tell_refusal(user: Any, refusal: NotRecordable | ValueError) -> None:
+    """End the test if the class has to run natively, or with other settings; say why."""
+    if not user.required and isinstance(refusal, NotRecordable):
         return
-    logger.error("%s can't run natively: %s", name, refusal)
+    logger.error("%s can't run natively: %s", type(user).__name__, refusal)
     user.environment.process_exit_code = 1
     if user.environment.runner is not None:
         gevent.spawn(user.environment.runner.quit)

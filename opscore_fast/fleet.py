@@ -24,6 +24,9 @@ from opscore_fast.tallies import Tally, merge, tell_exceptions
 AFTER_TASK, AFTER_REQUEST, NOW = range(3)
 """How agents are made to end: opf_stop of csrc/agent/fleet.h."""
 
+MOST_THREADS = 256
+"""OPF_FLEET_THREADS of csrc/agent/fleet.h."""
+
 SAMPLES = 4096
 """Waits that are drawn at a time for a wait_time that is the user's own: OPF_SAMPLES_N."""
 
@@ -34,6 +37,16 @@ ASK_S = 0.25
 """Seconds between two times that the threads are asked for what they have counted."""
 
 
+def read_threads(name: str, text: str) -> int:
+    """Return the number of threads that a setting of that name asks for.
+
+    Raises ValueError for what is no such number.
+    """
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_THREADS:
+        raise ValueError(f"{name} wants a whole number from 1 to {MOST_THREADS}, not {text!r}")
+    return int(text)
+
+
 def thread_count() -> int:
     """Return how many native threads to start.
 
@@ -42,10 +55,8 @@ def thread_count() -> int:
     """
     text = os.environ.get("OPSCORE_FAST_THREADS")
     if text:
-        if not text.isdecimal() or not 1 <= int(text) <= 256:
-            raise ValueError(f"OPSCORE_FAST_THREADS is {text!r}: use a whole number from 1 to 256")
-        return int(text)
-    return 1 if os.getppid() == _parent else len(os.sched_getaffinity(0))
+        return read_threads("OPSCORE_FAST_THREADS", text)
+    return 1 if os.getppid() == _parent else min(len(os.sched_getaffinity(0)), MOST_THREADS)
 
 
 _parent = 0  # the process that has forked this one

@@ -7,6 +7,7 @@ stand-in has answered, and so what was sent.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_untouched_locustfiles(tmp_path: Path, scenario: int) -> None:
     output, requests, failures, answered = run(
         tmp_path, SCENARIOS / f"scenario_{scenario}.py", "--native"
     )
-    assert "runs natively" in output, output
+    assert re.search(rf"Scenario{scenario}\w*  natively: \d+ tasks?, ", output), output
     assert requests == answered, output
     assert not any(failures.values()), output
     assert requests["POST", NOTIFY] >= 1
@@ -229,6 +230,67 @@ def test_a_task_that_cannot_be_recorded(tmp_path: Path) -> None:
     assert "Traceback" not in ended.output
 
 
+TABLE = """
+from locust import HttpUser, User, constant, task
+from opscore_fast import AgentUser
+
+class Recorded(HttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def ask(self):
+        print("once")
+        self.client.get("/health")
+
+class Other(User):
+    wait_time = constant(1)
+
+    @task
+    def nothing(self):
+        pass
+
+class Reading(HttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def ask(self):
+        open("/dev/null").close()
+        self.client.get("/health")
+"""
+
+
+def test_the_table_of_classes(tmp_path: Path) -> None:
+    """It says of each class how its tasks run, and of those in Python the line and the reason."""
+    locustfile = tmp_path / "locustfile.py"
+    locustfile.write_text(TABLE)
+    output, _, _, _ = run(tmp_path, locustfile, "--native", "-u", "6", "-r", "6", "-t", "3s")
+    head, _, table = output.partition("user classes, and how their tasks run:\n")
+    assert table, head
+    rows = table.splitlines()
+    once = 1 + TABLE.split("\n").index('        print("once")')
+    refused = 1 + TABLE.split("\n").index('        open("/dev/null").close()')
+    assert rows[0] == "Recorded  natively: 1 task, 1 request"
+    assert rows[1].strip() == f"locustfile.py:{once}: print runs once, while the task is recorded"
+    assert rows[2].startswith(f"Reading   in Python: {locustfile}:{refused}: "), output
+    assert rows[3] == "Other     in Python: it is no HttpUser or FastHttpUser of ours"
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("module", ["locust", "opscore_fast"])
+def test_a_number_of_threads_that_is_none(tmp_path: Path, module: str) -> None:
+    locustfile = write_agents(tmp_path, UPDATE)
+    with running_standin() as standin, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPSCORE_FAST_THREADS", "many")
+        command = ("-m", module, "-f", str(locustfile), "--headless", "--only-summary")
+        ended = finish(
+            python(*command, "--host", standin.url, "-u", "3", "-r", "3", "-t", "20s", cwd=tmp_path)
+        )
+    assert ended.code == 1, ended.output
+    text = "OPSCORE_FAST_THREADS wants a whole number from 1 to 256, not 'many'"
+    assert ended.output.count(text) == 1, ended.output
+    assert "Traceback" not in ended.output
+
+
 def test_listeners(tmp_path: Path) -> None:
     """No request is an event: who listens is told so, and HttpUser classes run in Python."""
     listener = tmp_path / "listener.py"
@@ -238,7 +300,7 @@ def test_listeners(tmp_path: Path) -> None:
     output, requests, _, answered = run(
         tmp_path, Path(f"{SCENARIOS / 'scenario_0.py'},{listener}"), "--native"
     )
-    assert "Scenario0User runs in Python: " in output
+    assert "Scenario0User  in Python: " in output
     assert "listener.py:2: a listener of events.request" in output
     # a user in Python that is killed as it sends has its request counted by the server alone
     assert sum(requests.values()) <= sum(answered.values()) <= sum(requests.values()) + 8
@@ -265,4 +327,4 @@ def test_master_and_workers(tmp_path: Path) -> None:
     requests, failures = counts_of(tmp_path)
     assert requests == answered
     assert not any(failures.values())
-    assert [run.output.count("runs natively") for run in ended] == [0, 1, 1]
+    assert [run.output.count("Agent  natively: 1 task, 1 request") for run in ended] == [0, 1, 0]
