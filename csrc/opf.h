@@ -86,6 +86,8 @@ typedef struct opf_sink {
 typedef struct opf_engine_options {
     const char *nameservers; /* "ip[:port],..." to ask instead of the system's, or NULL */
     const opf_sink *sink;    /* must outlive the engine; NULL: bodies are plain memory */
+    bool waits; /* opf_engine_poll is what the thread waits in: opf_engine_fd does not tell of time
+                   that has passed */
 } opf_engine_options;
 
 /* Returns an engine for the calling thread, or NULL with errno set. The caller owns it. NULL

@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 
+#include <errno.h>
 #include <math.h>
 
 #include "agent/frame.h"
@@ -24,17 +25,22 @@ static void run(opf_agent *agent);
 int opf_crew_init(opf_crew *crew, opf_engine *engine)
 {
     *crew = (opf_crew){.engine = engine};
-    opf_list_init(&crew->agents);
     opf_list_init(&crew->tallies);
     opf_list_init(&crew->ends);
+    if (opf_roll_init(&crew->agents) != 0) {
+        errno = ENOMEM;
+        return OPF_ESYS;
+    }
     return opf_random_init(&crew->random);
 }
 
 void opf_crew_fini(opf_crew *crew)
 {
     opf_node *node;
-    while (!opf_list_empty(&crew->agents))
-        opf_agent_free(OPF_CONTAINER(crew->agents.next, opf_agent, link));
+    for (uint32_t i = 0; i < crew->agents.n_chains; i++)
+        while (!opf_list_empty(&crew->agents.chains[i]))
+            opf_agent_free(OPF_CONTAINER(crew->agents.chains[i].next, opf_agent, link));
+    opf_roll_fini(&crew->agents);
     while ((node = opf_list_pop_front(&crew->tallies)))
         opf_tally_free(OPF_CONTAINER(node, opf_tally, link));
     while ((node = opf_list_pop_front(&crew->ends)))
@@ -104,12 +110,13 @@ void opf_agent_free(opf_agent *agent)
 {
     if (!agent)
         return;
-    if (agent->crew)
+    if (agent->crew) {
         opf_loop_timer_clear(agent->crew->engine->loop, &agent->timer);
+        opf_roll_remove(&agent->crew->agents, agent);
+    }
     if (agent->frame)
         opf_frame_give(agent->crew, agent->frame);
     opf_pool_free(agent->pool);
-    opf_list_remove(&agent->link);
     opf_jar_fini(&agent->jar);
     opf_agent_end_free(agent->end);
     opf_plan_release(agent->plan);
@@ -179,6 +186,17 @@ static void sleep_until(opf_agent *agent, opf_agent_state state, uint64_t at)
         leave(agent, OPF_END_FAILED);
 }
 
+/* Times that all agents have in common are so far apart, or by a power of two less. */
+#define GRAIN_MAX (1ULL << 20)
+
+uint64_t opf_agent_later(uint64_t now, uint64_t wait)
+{
+    uint64_t grain = GRAIN_MAX;
+    while (grain > wait / 1024 && grain > 1)
+        grain /= 2;
+    return (now + wait + grain - 1) & ~(grain - 1);
+}
+
 static uint64_t to_ns(double s)
 {
     return s > 0 ? (uint64_t)((s < WAIT_MAX_S ? s : WAIT_MAX_S) * 1e9) : 0; /* NaN: 0 */
@@ -187,7 +205,7 @@ static uint64_t to_ns(double s)
 void opf_agent_join(opf_agent *agent, opf_crew *crew)
 {
     agent->crew = crew;
-    opf_list_push_back(&crew->agents, &agent->link);
+    opf_roll_add(&crew->agents, agent);
     agent->state = OPF_AGENT_RUNS;
     crew->figures.agents++;
     sleep_until(agent, OPF_AGENT_WAITS, agent->begins);
@@ -439,7 +457,7 @@ static outcome nap(opf_agent *agent, opf_eval *eval, const opf_instruction *in)
     if (stops_here(agent))
         leave(agent, OPF_END_ASKED);
     else
-        sleep_until(agent, OPF_AGENT_SLEEPS, opf_clock_mono() + to_ns(s));
+        sleep_until(agent, OPF_AGENT_SLEEPS, opf_agent_later(opf_clock_mono(), to_ns(s)));
     return LEAVES;
 }
 
@@ -522,7 +540,7 @@ static void end_task(opf_agent *agent)
     if (sent && !wait)
         run(agent);
     else
-        sleep_until(agent, OPF_AGENT_WAITS, now + wait);
+        sleep_until(agent, OPF_AGENT_WAITS, opf_agent_later(now, wait));
 }
 
 static void run(opf_agent *agent)

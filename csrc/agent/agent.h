@@ -10,13 +10,14 @@
 #include "agent/eval.h"
 #include "agent/fleet.h"
 #include "agent/plan.h"
+#include "agent/roll.h"
 #include "agent/tally.h"
 #include "loop/loop.h"
 
 typedef struct opf_crew {
     opf_engine *engine;
     opf_random random;
-    opf_list agents;
+    opf_roll agents;
     opf_list tallies; /* not handed over yet */
     opf_list ends;    /* opf_agent_end, not told yet */
     opf_tally *tally; /* of the tallies, the one used last; or NULL */
@@ -36,7 +37,7 @@ typedef enum opf_agent_state {
 } opf_agent_state;
 
 typedef struct opf_agent {
-    opf_node link; /* of the crew's agents */
+    opf_node link; /* of the crew's agents, or of those that wait for a crew */
     opf_crew *crew;
     opf_plan *plan; /* held */
     uint64_t number;
@@ -57,7 +58,7 @@ typedef struct opf_agent {
     uint64_t begins; /* monotonic ns */
 } opf_agent;
 
-/* Sets up an empty crew. Returns 0 or OPF_ESYS. The engine stays the caller's. */
+/* Sets up an empty crew. Returns 0, or OPF_ESYS with errno set. The engine stays the caller's. */
 int opf_crew_init(opf_crew *crew, opf_engine *engine);
 
 /* Frees the agents, what was not handed over, and the memory. */
@@ -72,6 +73,11 @@ void opf_agent_free(opf_agent *agent);
 
 /* Makes it one of the crew's; it begins at agent->begins. */
 void opf_agent_join(opf_agent *agent, opf_crew *crew);
+
+/* The time at which an agent goes on that waits so many ns from now on: later than asked for by up
+ * to a thousandth, a millisecond at most, so that those which would go on one shortly after the
+ * other do it together, and the thread wakes up once for all of them. */
+uint64_t opf_agent_later(uint64_t now, uint64_t wait);
 
 /* Makes it end; it may be gone when this returns. */
 void opf_agent_stop(opf_agent *agent, opf_stop how);

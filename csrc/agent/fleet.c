@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -14,7 +13,7 @@
 
 #define FIGURES_NS (50 * OPF_NS_PER_MS) /* between two looks at a thread's CPU time */
 
-/* Agents to stop, in their order. */
+/* Agents to stop. */
 typedef struct stop_order {
     opf_node link;
     opf_stop how;
@@ -75,18 +74,11 @@ static void look(worker *w, uint64_t now)
     w->figured = now;
 }
 
-static int compare(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
 static void obey(worker *w, stop_order *order)
 {
-    for (opf_node *n = w->crew.agents.next, *next; n != &w->crew.agents; n = next) {
-        opf_agent *agent = OPF_CONTAINER(n, opf_agent, link);
-        next = n->next;
-        if (bsearch(&agent->number, order->agents, order->n, sizeof(uint64_t), compare))
+    for (size_t i = 0; i < order->n; i++) {
+        opf_agent *agent = opf_roll_find(&w->crew.agents, order->agents[i]);
+        if (agent)
             opf_agent_stop(agent, order->how);
     }
     opf_mem_free(order);
@@ -172,7 +164,7 @@ static void engine_fini(worker *w)
 
 static int worker_start(worker *w)
 {
-    opf_engine_options options = {.nameservers = w->fleet->nameservers};
+    opf_engine_options options = {.nameservers = w->fleet->nameservers, .waits = true};
     opf_engine *engine = opf_engine_new(&options);
     if (!engine)
         return OPF_ESYS;
@@ -351,7 +343,6 @@ static stop_order *order_new(const opf_fleet *fleet, uint32_t thread, const uint
     for (size_t i = 0; i < n; i++)
         if (agents[i] % fleet->n == thread)
             order->agents[order->n++] = agents[i];
-    qsort(order->agents, order->n, sizeof(*agents), compare);
     opf_list_init(&order->link);
     return order;
 }

@@ -22,6 +22,8 @@ opf_engine *opf_engine_new(const opf_engine_options *options)
     engine->loop = opf_loop_new();
     if (!engine->loop)
         goto fail;
+    if (options && options->waits)
+        opf_loop_keep_time(engine->loop);
     engine->resolver = opf_resolver_new(engine->loop, options ? options->nameservers : NULL);
     if (!engine->resolver)
         goto fail;

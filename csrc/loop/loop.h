@@ -52,6 +52,10 @@ void opf_loop_forked(opf_loop *loop);
 /* The descriptor that is readable when opf_loop_poll has something to do. The loop owns it. */
 int opf_loop_fd(const opf_loop *loop);
 
+/* From now on opf_loop_wait itself wakes up for timers, and opf_loop_fd does not tell of them: that
+ * saves the system calls which set a timerfd and read it. For a loop that its thread waits in. */
+void opf_loop_keep_time(opf_loop *loop);
+
 /* Waits up to timeout_ms (0: not at all, -1: without limit) until something is ready. Returns 0, or
  * OPF_ESYS with errno set. To be followed by opf_loop_dispatch. */
 int opf_loop_wait(opf_loop *loop, int timeout_ms);

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/agent.h"
 #include "agent/fleet.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -476,6 +477,52 @@ TEST(many_wait_and_some_spin)
     opf_plan_release(waits);
     opf_plan_release(spins);
     opf_plan_release(loops);
+}
+
+/* As Locust stops users: one by one. It takes no look at all the others each time. */
+TEST(many_are_stopped_one_by_one)
+{
+    static const opf_instruction nothing[] = {{.op = OPF_OP_END}};
+    const uint32_t n = 100000;
+    counts c = {0};
+    opf_fleet_figures figures;
+    uint64_t first, left = 0;
+    opf_plan *plan = make(1, nothing, 1, 1000, 0, false, 0);
+    opf_fleet *fleet = start(plan, 2, n, &first);
+    opf_plan_release(plan);
+    for (uint32_t i = 1; i < n; i++) {
+        uint64_t agent = first + (uint64_t)i * 7919 % n; /* in no order, the first left out */
+        CHECK_EQ_INT(opf_fleet_stop(fleet, &agent, 1, OPF_STOP_AFTER_TASK), 0);
+    }
+    CHECK_EQ_INT(opf_fleet_stop(fleet, &(uint64_t){first + n}, 1, OPF_STOP_NOW), 0);
+    CHECK(take_until(fleet, &c, 0, 0, n - 1));
+    CHECK_EQ_INT(c.ends, n - 1);
+    for (uint32_t i = 0; i < 2; i++) {
+        opf_fleet_get_figures(fleet, i, &figures);
+        left += figures.agents;
+    }
+    CHECK_EQ_INT(left, 1);
+    CHECK_EQ_INT(opf_fleet_stop(fleet, &first, 1, OPF_STOP_AFTER_TASK), 0);
+    CHECK(take_until(fleet, &c, 0, 0, n));
+    CHECK_EQ_INT(c.ends, n);
+    opf_fleet_free(fleet);
+}
+
+TEST(waits_end_together)
+{
+    const uint64_t s = OPF_NS_PER_S, grain = 1 << 20;
+    for (uint64_t now = 17 * s; now < 18 * s; now += 7 * OPF_NS_PER_MS + 13) {
+        for (uint64_t wait = 1; wait < 100 * s; wait = wait * 3 + 1) {
+            uint64_t at = opf_agent_later(now, wait);
+            CHECK(at >= now + wait);
+            CHECK(at - now - wait <= wait / 1024);
+        }
+        CHECK_EQ_INT(opf_agent_later(now, 0), now);
+        CHECK_EQ_INT(opf_agent_later(now, 5 * s) % grain, 0);
+        CHECK_EQ_INT(opf_agent_later(now, 3600 * s) % grain, 0);
+    }
+    CHECK_EQ_INT(opf_agent_later(grain + 1, 5000 * grain), 5002 * grain);
+    CHECK_EQ_INT(opf_agent_later(2 * grain - 1, 5000 * grain), 5002 * grain);
 }
 
 TEST(freed_in_the_middle)

@@ -407,6 +407,38 @@ TEST(a_timer_wakes_whoever_waits)
     opf_loop_free(loop);
 }
 
+TEST(a_loop_may_keep_time_by_itself)
+{
+    struct alarm soon, later, never;
+    opf_loop *loop = opf_loop_new();
+    CHECK(loop != NULL);
+    opf_loop_keep_time(loop);
+    alarm_init(&soon, loop);
+    alarm_init(&later, loop);
+    alarm_init(&never, loop);
+    uint64_t now = opf_clock_mono();
+    CHECK_EQ_INT(opf_loop_timer_set(loop, &never.timer, UINT64_MAX), 0);
+    CHECK_EQ_INT(opf_loop_poll(loop, 1), 0);
+    CHECK_EQ_INT(opf_loop_timer_set(loop, &later.timer, now + 150 * OPF_NS_PER_MS), 0);
+    CHECK_EQ_INT(opf_loop_timer_set(loop, &soon.timer, now + 10 * OPF_NS_PER_MS), 0);
+    while (!soon.fired)
+        CHECK(opf_loop_poll(loop, -1) >= 0);
+    CHECK(opf_clock_mono() >= now + 10 * OPF_NS_PER_MS);
+    CHECK_EQ_INT(later.fired, 0);
+    CHECK_EQ_INT(opf_loop_poll(loop, 1), 0); /* the caller's limit comes first */
+    while (!later.fired)
+        CHECK(opf_loop_poll(loop, -1) >= 0);
+    CHECK(opf_clock_mono() >= now + 150 * OPF_NS_PER_MS);
+
+    /* what is due is not waited for, and not told by the descriptor */
+    CHECK_EQ_INT(opf_loop_timer_set(loop, &soon.timer, now), 0);
+    CHECK(!is_readable(opf_loop_fd(loop), 0));
+    CHECK_EQ_INT(opf_loop_poll(loop, -1), 1);
+    CHECK_EQ_INT(soon.fired, 2);
+    CHECK_EQ_INT(never.fired, 0);
+    opf_loop_free(loop);
+}
+
 TEST(a_timer_may_change_others_and_itself)
 {
     struct alarm first, second;
