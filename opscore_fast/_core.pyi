@@ -476,8 +476,11 @@ class Fleet:
 
         timeout: in seconds. It blocks the whole thread, and with it the gevent hub."""
 
-    def take(self) -> tuple[list[_Tally], list[_End]]:
-        """Return all that has been handed over; what agents that have ended counted is among it."""
+    def take(self, most: int = 4294967295, /) -> tuple[list[_Tally], list[_End]]:
+        """Return all that has been handed over; what agents that have ended counted is among it.
+
+        most: of ends. If there are so many, others may be left for the next time, of which the
+        descriptor tells nothing."""
 
     def figures(self) -> list[dict[str, int]]:
         """Return figures of each thread: agents, of them waiting and under_way, requests counted,

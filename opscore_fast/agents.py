@@ -23,8 +23,10 @@ from locust.user.task import (
 from opscore_fast import fleet, native_table, options, statistics
 from opscore_fast._core import Plan
 from opscore_fast.http_session import with_tls
-from opscore_fast.recording.record import put_back, record, slot_values
+from opscore_fast.recording.record import record, slot_values
 from opscore_fast.recording.refusal import NotRecordable
+from opscore_fast.remembered import bring_back, cookies_of
+from opscore_fast.several import Several
 from opscore_fast.users import FastHttpUser, HttpUser
 
 logger = logging.getLogger(__name__)
@@ -32,8 +34,12 @@ logger = logging.getLogger(__name__)
 STOP_GRACE_S = 2.0
 """Seconds that a request under way is given to finish when a test stops without a stop timeout."""
 
+MOST_AGENTS = 1_000_000
+"""Agents that one user may stand for."""
+
 _plans: dict[type, Plan] = {}
 _refused: dict[type, NotRecordable | ValueError] = {}
+_several_told: set[type] = set()
 _recording = BoundedSemaphore(1)
 
 
@@ -45,65 +51,116 @@ class Native(User):
     required = False
     """A task that can't be recorded ends the test, instead of running in Python."""
 
+    agents_per_user: int = 1
+    """Agents that one Locust user stands for. Locust's numbers of users stay what they are."""
+
     _watch: fleet.Watch | None = None
+    _several: Several | None = None
 
     def run(self) -> None:  # type: ignore[misc]
         """Run on_start in Python, then the tasks natively until the user is stopped."""
         self._state = LOCUST_STATE_RUNNING
         self._taskset_instance = tasks = DefaultTaskSet(self)
         try:
-            try:
-                self.on_start()
-            except Exception as error:
-                logger.error("%s\n%s", error, traceback.format_exc())
-                if not isinstance(error, (StopUser, StopTest)):
-                    self.environment.events.user_error.fire(
-                        user_instance=self, exception=error, tb=error.__traceback__
-                    )
-                raise
-            self._run_tasks(tasks)
+            self._run(tasks)
         except (GreenletExit, StopUser, StopTest):
             self._end()
-            self.on_stop()  # type: ignore[no-untyped-call]
 
-    def _run_tasks(self, tasks: DefaultTaskSet) -> None:
+    def _run(self, tasks: DefaultTaskSet) -> None:
         try:
-            plan, row = _plan_of(self)
+            count = _agents_per_user(self)
+            if count > 1:
+                self._run_several(count)
+            else:
+                self._run_one()
         except NotRecordable:
-            if self.required:
+            if self.required or (self._several and not self._several.user_has_started):
                 raise StopUser from None
+            self._several = None
             tasks.run()  # type: ignore[no-untyped-call]
-            return
-        except ValueError:
+        except ValueError as error:
+            if error is not _refused.get(type(self)):
+                raise
             raise StopUser from None
-        self._watch = fleet.add(self, plan, [row], _cookies_of(self))
+
+    def _run_one(self) -> None:
+        try:
+            self.on_start()
+        except Exception as error:
+            logger.error("%s\n%s", error, traceback.format_exc())
+            if not isinstance(error, (StopUser, StopTest)):
+                self.environment.events.user_error.fire(
+                    user_instance=self, exception=error, tb=error.__traceback__
+                )
+            raise
+        plan, row = _plan_of(self)
+        if self._state == LOCUST_STATE_STOPPING:  # meanwhile
+            raise StopUser
+        self._watch = fleet.watch(self, plan)
+        fleet.add_alike(self._watch, 1, row, cookies_of(self))
         self._watch.ended.wait()
         raise StopUser
 
+    def _run_several(self, count: int) -> None:
+        _tell_several(type(self), count)
+        self._several = Several(self, _plan_of)
+        watch = self._several.start(count)
+        if watch is not None:
+            self._several.live(watch)
+        raise StopUser
+
     def _end(self) -> None:
-        """End the agent, if it has not ended, and bring back what it has learnt."""
-        watch = self._watch
-        if watch is None:
-            return
-        if not watch.ended.ready():
+        """End the agents, if they have not ended, and run on_stop with what they have learnt."""
+        watch = self._several.watch if self._several else self._watch
+        if watch is not None and not watch.ended.ready():
             fleet.stop(watch, fleet.NOW)
             watch.ended.wait(STOP_GRACE_S)
-        for slots in watch.slots:
-            put_back(self, watch.plan.source, slots)
+        if self._several is not None:
+            if watch is not None:
+                self._several.end(watch)
+            return
+        if watch is not None:
+            for end in watch.ends_so_far():
+                bring_back(self, watch.plan.source, end)
+        self.on_stop()  # type: ignore[no-untyped-call]
 
     def stop(self, force: bool = False) -> bool:
         """Stop the user as Locust's User.stop does; a request under way is finished and counted."""
-        watch = self._watch
-        if watch is None or watch.ended.ready():
+        watch = self._several.watch if self._several else self._watch
+        if watch is None:
             return bool(super().stop(force))
         if not force:
             self._state = LOCUST_STATE_STOPPING
             fleet.stop(watch, fleet.AFTER_TASK)
             return False
-        fleet.stop(watch, fleet.AFTER_REQUEST)
-        watch.ended.wait(STOP_GRACE_S)
-        self._group.killone(self._greenlet)
+        if not watch.ended.ready():
+            fleet.stop(watch, fleet.AFTER_REQUEST)
+            watch.ended.wait(STOP_GRACE_S)
+        if not watch.ended.ready():
+            self._group.killone(self._greenlet)
+        elif self._greenlet is not None:
+            self._greenlet.join()  # it runs on_stop
         return True
+
+
+def _agents_per_user(user: Any) -> int:
+    """Return how many agents the user stands for. Raises ValueError, which is told once."""
+    count, kind = user.agents_per_user, type(user)
+    if type(count) is int and 1 <= count <= MOST_AGENTS:
+        return count
+    if kind not in _refused:
+        _refused[kind] = ValueError(
+            f"agents_per_user is {count!r}: a whole number from 1 to {MOST_AGENTS} is wanted"
+        )
+        _tell_refusal(user, _refused[kind])
+    raise _refused[kind]
+
+
+def _tell_several(kind: type, count: int) -> None:
+    """Say once what a user of a class stands for."""
+    if kind not in _several_told:
+        _several_told.add(kind)
+        logger.info("%s: %d agents for each user", kind.__name__, count)
 
 
 def _plan_of(user: Any) -> tuple[Plan, tuple[Any, ...]]:
@@ -161,18 +218,6 @@ def _pool_arguments(user: Any) -> dict[str, Any]:
     }
 
 
-def _cookies_of(user: Any) -> list[tuple[Any, ...]]:
-    """Return the cookies that the user's client has, for its agent."""
-    jar = user.client.cookiejar if isinstance(user, FastHttpUser) else user.client.cookies
-    return [
-        (
-            *(cookie.name, cookie.value or "", cookie.domain.lstrip("."), cookie.path),
-            *(not cookie.domain_specified, bool(cookie.secure), cookie.expires),
-        )
-        for cookie in jar
-    ]
-
-
 def _refuse_listeners(environment: Environment) -> None:
     """Raise NotRecordable if anybody but Locust listens to requests, which are no events here."""
     for handler in environment.events.request._handlers:
@@ -200,8 +245,10 @@ def _tell_refusal(user: Any, refusal: NotRecordable | ValueError) -> None:
 class AgentUser(Native, HttpUser):
     """An HttpUser whose tasks are recorded once, and run for each request by native threads.
 
-    One user is one agent. on_start and on_stop run in Python, through the client of HttpUser; the
-    attributes that on_start sets are what tasks may use. A task that can't be recorded ends the
+    One user is one agent, or agents_per_user of them, which begin with it: 1,000 at a time, evenly
+    over a second. on_start and on_stop run in Python for each agent, through the client of
+    HttpUser; the attributes that on_start sets are what tasks may use. A user goes on as long as
+    one of its agents does. A task that can't be recorded ends the
     test with its line, the reason and what to write instead.
     """
 

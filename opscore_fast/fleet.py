@@ -11,11 +11,13 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 
 import itertools
 import os
-from collections.abc import Sequence
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import gevent
 from gevent.event import Event
+from gevent.queue import SimpleQueue
 
 from opscore_fast import cpu
 from opscore_fast._core import Fleet, Plan
@@ -23,6 +25,9 @@ from opscore_fast.tallies import Tally, merge, tell_exceptions
 
 AFTER_TASK, AFTER_REQUEST, NOW = range(3)
 """How agents are made to end: opf_stop of csrc/agent/fleet.h."""
+
+ASKED, STOP_USER, FAILED, ON_START_RAISED = range(4)
+"""Why agents have ended: opf_end of csrc/agent/fleet.h."""
 
 MOST_THREADS = 256
 """OPF_FLEET_THREADS of csrc/agent/fleet.h."""
@@ -32,6 +37,15 @@ SAMPLES = 4096
 
 DRAW_EVERY = 20
 """Askings between two times that waits are drawn."""
+
+MOST_ENDS = 1000
+"""Ends of agents that are told before others have their turn."""
+
+CHUNK = 1000
+"""Agents that are added before others have their turn."""
+
+SPREAD_S = 1.0
+"""Seconds over which a user's agents begin if they are more than CHUNK."""
 
 ASK_S = 0.25
 """Seconds between two times that the threads are asked for what they have counted."""
@@ -62,16 +76,113 @@ def thread_count() -> int:
 _parent = 0  # the process that has forked this one
 
 
-class Watch:
-    """The agents of one user, from the user's side."""
+class End(NamedTuple):
+    """How an agent has ended (opf_agent_end), and what it remembered."""
 
-    def __init__(self, plan: Plan, first: int, count: int) -> None:
+    agent: int
+    why: int
+    cut: bool
+    slots: tuple[Any, ...]
+    cookies: list[tuple[Any, ...]]
+
+
+class Watch:
+    """The agents of one user, from the user's side.
+
+    remembers: what its agents remember at their ends is kept, for ends().
+    """
+
+    def __init__(self, plan: Plan, *, remembers: bool = True) -> None:
         self.plan = plan
-        self.numbers = list(range(first, first + count))
-        self.slots: list[tuple[Any, ...]] = []
-        """What the agents that have ended remembered."""
+        self.ranges: list[range] = []
+        """The agents' numbers."""
+        self.living = 0
+        """Agents that have not ended."""
+        self.stopping = False
+        """They were asked to end: no other is to be added."""
+        self.failed = 0
+        """Agents whose on_start, which they ran natively, raised an exception."""
         self.ended = Event()
-        """Set when all have ended."""
+        """Set when all have ended, and no other will be added."""
+        self._complete = False
+        self._ends: SimpleQueue[End | None] | None = SimpleQueue() if remembers else None
+
+    def note_added(self, first: int, stop: int) -> None:
+        """Take down the numbers of agents that were added."""
+        self.living += stop - first
+        if self.ranges and self.ranges[-1].stop == first:
+            first = self.ranges.pop().start
+        self.ranges.append(range(first, stop))
+
+    def note_end(self, end: End) -> None:
+        """Take down the end of one."""
+        self.living -= 1
+        self.failed += end.why == ON_START_RAISED
+        if self._ends is not None:
+            self._ends.put_nowait(end)
+        self._look()
+
+    def complete(self) -> None:
+        """Say that no other will be added."""
+        self._complete = True
+        self._look()
+
+    def _look(self) -> None:
+        if self._complete and not self.living and not self.ended.ready():
+            self.ended.set()
+            if self._ends is not None:
+                self._ends.put_nowait(None)
+
+    def ends(self) -> Iterator[End]:
+        """Yield the ends that were not yielded before, as they come, until all have ended.
+
+        If what was remembered is not kept, this only waits.
+        """
+        if self._ends is None:
+            self.ended.wait()
+            return
+        while (end := self._ends.get()) is not None:
+            yield end
+        self._ends.put_nowait(None)  # for whoever asks again
+
+    def ends_so_far(self) -> Iterator[End]:
+        """Yield those that have come, without waiting."""
+        while self._ends is not None and not self._ends.empty():
+            end = self._ends.get_nowait()
+            if end is None:
+                break
+            yield end
+
+
+class _Numbers:
+    """Whose agent a number is. They only grow, so that what is added comes last."""
+
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._stops: list[int] = []
+        self._watches: list[Watch] = []
+        self._room = 64  # entries before those that have ended are taken out
+
+    def add(self, first: int, stop: int, watch: Watch) -> None:
+        if self._stops and self._stops[-1] == first and self._watches[-1] is watch:
+            self._stops[-1] = stop
+            return
+        if len(self._firsts) >= self._room:
+            self._forget_ended()
+        self._firsts.append(first)
+        self._stops.append(stop)
+        self._watches.append(watch)
+
+    def find(self, number: int) -> Watch:
+        return self._watches[bisect_right(self._firsts, number) - 1]
+
+    def _forget_ended(self) -> None:
+        entries = zip(self._firsts, self._stops, self._watches, strict=True)
+        kept = [entry for entry in entries if not entry[2].ended.ready()]
+        self._firsts = [first for first, _, _ in kept]
+        self._stops = [stop for _, stop, _ in kept]
+        self._watches = [watch for _, _, watch in kept]
+        self._room = max(64, 2 * len(kept))
 
 
 def _draw_waits(plan: Plan, user: Any) -> None:
@@ -86,7 +197,8 @@ class _Running:
     def __init__(self) -> None:
         self.fleet = Fleet(thread_count(), os.environ.get("OPSCORE_FAST_NAMESERVERS") or None)
         self.users: dict[Plan, Any] = {}  # of each plan the one that came last
-        self.watches: dict[int, Watch] = {}
+        self.numbers = _Numbers()
+        self.living = 0  # agents
         hub: Any = gevent.get_hub()
         self.watcher = hub.loop.io(self.fleet.fileno(), 1)
         self.watcher.start(self.take)
@@ -95,25 +207,26 @@ class _Running:
     def _ask(self) -> None:
         for number in itertools.count(1):
             gevent.sleep(ASK_S)
-            if self.watches:
+            if self.living:
                 self.fleet.ask()
-            if self.watches and not number % DRAW_EVERY:
+            if self.living and not number % DRAW_EVERY:
                 for plan, user in self.users.items():
                     _draw_waits(plan, user)
 
     def take(self) -> None:
-        """Merge all that was handed over, then tell of ends."""
-        tallies, ends = self.fleet.take()
+        """Merge all that was handed over, then tell of ends: of so many at most at a time."""
+        tallies, ends = self.fleet.take(MOST_ENDS)
         for item in tallies:
             tally = Tally(*item)
             user, source = self.users[tally.plan], tally.plan.source
             merge(tally, user.environment.stats, source.style, source.max_redirects)
             tell_exceptions(tally, user)
-        for number, _, _, slots, _ in ends:
-            watch = self.watches.pop(number)
-            watch.slots.append(slots)
-            if len(watch.slots) == len(watch.numbers):
-                watch.ended.set()
+        for ended in ends:
+            end = End(*ended)
+            self.numbers.find(end.agent).note_end(end)
+        self.living -= len(ends)
+        if len(ends) == MOST_ENDS:  # there may be more, of which nobody tells
+            gevent.get_hub().loop.run_callback(self.take)
 
 
 _running: _Running | None = None
@@ -127,25 +240,49 @@ def running() -> _Running:
     return _running
 
 
-def add(
-    user: Any, plan: Plan, rows: Sequence[tuple[Any, ...]], cookies: Sequence[Any] = ()
-) -> Watch:
-    """Start an agent of the plan for each row of slot values."""
+def watch(user: Any, plan: Plan, *, remembers: bool = True) -> Watch:
+    """Return a Watch for agents of the plan, to which add() adds some."""
     here = running()
     if plan not in here.users:
         _draw_waits(plan, user)
     here.users[plan] = user
     if user.environment.runner is not None:
         cpu.watch(user.environment.runner, here.fleet)
-    watch = Watch(plan, here.fleet.add(plan, rows, cookies), len(rows))
-    for number in watch.numbers:
-        here.watches[number] = watch
-    return watch
+    return Watch(plan, remembers=remembers)
+
+
+def add(watch: Watch, rows: Sequence[tuple[Any, ...]], cookies: Sequence[Any] = ()) -> range:
+    """Start an agent for each row of slot values; return their numbers. cookies: of each."""
+    here = running()
+    first = here.fleet.add(watch.plan, rows, cookies)
+    stop = first + len(rows)
+    watch.note_added(first, stop)
+    here.numbers.add(first, stop, watch)
+    here.living += len(rows)
+    return range(first, stop)
+
+
+def add_alike(watch: Watch, count: int, row: tuple[Any, ...], cookies: Sequence[Any] = ()) -> None:
+    """Start agents that all begin with the same slot values, and no other after these.
+
+    More than CHUNK of them begin one chunk after the other, evenly over SPREAD_S. None is added
+    when the watch is asked to stop meanwhile.
+    """
+    chunks = -(-count // CHUNK)
+    for number in range(chunks):
+        if number:
+            gevent.sleep(SPREAD_S / chunks)
+        if watch.stopping:
+            break
+        add(watch, [row] * min(CHUNK, count - number * CHUNK), cookies)
+    watch.complete()
 
 
 def stop(watch: Watch, how: int) -> None:
     """Ask a user's agents to end: AFTER_TASK, AFTER_REQUEST or NOW."""
-    running().fleet.stop(watch.numbers, how)
+    watch.stopping = True
+    for numbers in watch.ranges:
+        running().fleet.stop(numbers, how)
 
 
 def _before_fork() -> None:

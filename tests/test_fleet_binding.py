@@ -116,6 +116,22 @@ def once(url: str, *requests: Any, **changes: Any) -> Plan:
 # Counting
 
 
+def test_no_more_ends_than_asked_for(app: Listener, fleet: Fleet) -> None:
+    """The others are there the next time."""
+    first = fleet.add(once(app.url, OK), [()] * 10)
+    select.select([fleet], [], [], WAIT)
+    ended: list[int] = []
+    limit = time.monotonic() + WAIT
+    while len(ended) < 10:
+        assert time.monotonic() < limit
+        _, ends = fleet.take(3)
+        assert len(ends) <= 3
+        ended += [end[0] for end in ends]
+    assert sorted(ended) == list(range(first, first + 10))
+    with pytest.raises((TypeError, OverflowError)):
+        fleet.take("3")  # type: ignore[arg-type]
+
+
 def test_what_is_counted_was_sent(app: Listener, fleet: Fleet) -> None:
     plan = Plan(simple_plan(app.url, OK, make_request((b"/status/201",), name=(b"other",))), {})
     seen = run(fleet, plan, [()] * 10, 100)

@@ -4,6 +4,7 @@
 #include "binding/value.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <structmember.h>
 
@@ -258,24 +259,27 @@ static void take_tallies(Fleet *self, PyObject **list)
     }
 }
 
-static void take_ends(Fleet *self, PyObject **list)
+/* most: of ends; the others are there the next time */
+static void take_ends(Fleet *self, PyObject **list, unsigned int most)
 {
-    for (opf_agent_end *end; *list && (end = opf_fleet_take_end(self->fleet));) {
+    opf_agent_end *end;
+    for (unsigned int i = 0; *list && i < most && (end = opf_fleet_take_end(self->fleet)); i++) {
         append(list, end_as_object(self->state, end));
         opf_agent_end_free(end);
     }
 }
 
-static PyObject *Fleet_take(Fleet *self, PyObject *Py_UNUSED(ignored))
+static PyObject *Fleet_take(Fleet *self, PyObject *args)
 {
-    if (check(self) != 0)
+    unsigned int most = UINT_MAX;
+    if (!PyArg_ParseTuple(args, "|I:take", &most) || check(self) != 0)
         return NULL;
     int collecting = PyGC_Disable(); /* finalizers may do anything, even close the fleet */
     PyObject *tallies = PyList_New(0), *ends = PyList_New(0);
     if (ends)
         take_tallies(self, &tallies);
     if (tallies && ends)
-        take_ends(self, &ends);
+        take_ends(self, &ends, most);
     if (tallies && ends) /* an end may have come after the first look, with its counts */
         take_tallies(self, &tallies);
     if (collecting)
@@ -383,8 +387,9 @@ static PyMethodDef Fleet_methods[] = {
     {"wait", (PyCFunction)Fleet_wait, METH_O,
      "wait($self, timeout, /)\n--\n\nWait up to timeout seconds until what was asked for is "
      "handed over.\n\nReturns whether it is."},
-    {"take", (PyCFunction)Fleet_take, METH_NOARGS,
-     "take($self, /)\n--\n\nReturn (tallies, ends): all that has been handed over."},
+    {"take", (PyCFunction)Fleet_take, METH_VARARGS,
+     "take($self, most=4294967295, /)\n--\n\nReturn (tallies, ends): all that has been handed "
+     "over, but no more ends than most.\n\nThe others are there the next time."},
     {"figures", (PyCFunction)Fleet_figures, METH_NOARGS,
      "figures($self, /)\n--\n\nFigures of each thread, as a list of dicts."},
     {"close", (PyCFunction)Fleet_close, METH_NOARGS,

@@ -1,0 +1,207 @@
+"""on_start and on_stop in Python, of users that stand for several agents each.
+
+They run on instances of the user class that are made for it and dropped afterwards: each has its
+own client, and none is among the runner's users.
+"""
+
+from __future__ import annotations
+
+import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
+
+import logging
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from gevent import GreenletExit
+from gevent.pool import Pool
+from locust.exception import StopTest, StopUser
+from locust.user import User
+from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
+
+from opscore_fast import fleet
+from opscore_fast._core import Plan
+from opscore_fast.http_session import HttpSession
+from opscore_fast.recording.client import LOCUSTS
+from opscore_fast.remembered import bring_back, cookies_of
+
+logger = logging.getLogger(__name__)
+
+AT_A_TIME = 100
+"""Instances of one user whose on_start or on_stop is under way."""
+
+_SESSION = ("headers", "auth", "verify", "cert", "auth_header")
+
+Left = tuple[dict[str, Any], dict[str, Any]]
+
+
+def has_on_stop(kind: type) -> bool:
+    """Return whether a user class has an on_stop of its own."""
+    return getattr(kind, "on_stop", None) is not User.on_stop
+
+
+class Several:
+    """The agents of one user, as far as Python has to do with them.
+
+    plan_of: returns plan and slot values of a user whose on_start has run, or raises NotRecordable
+    or ValueError.
+    """
+
+    def __init__(self, user: Any, plan_of: Callable[[Any], tuple[Plan, tuple[Any, ...]]]) -> None:
+        self._user = user
+        self._plan_of = plan_of
+        self._stops = has_on_stop(type(user))
+        self._left: dict[int, Left] = {}  # by agent: what its on_start left for its on_stop
+        self._told: set[str] = set()
+        self.watch: fleet.Watch | None = None
+        self.user_has_started = False
+        """The on_start of the user itself, which is the first, has come to its end."""
+
+    # on_start
+
+    def start(self, count: int) -> fleet.Watch | None:
+        """Run on_start for each of count agents, and start each agent when its own has ended.
+
+        Returns their watch, or None if no on_start has come to its end. Raises what plan_of does,
+        for the first one.
+        """
+        instance = self._user
+        while not self._has_started(instance):
+            count -= 1
+            if not count:
+                return None
+            instance = self._another()
+        self.user_has_started = instance is self._user
+        plan, row = self._plan_of(instance)
+        self.watch = fleet.watch(self._user, plan, remembers=self._stops)
+        self._add(instance, row)
+        pool = Pool(AT_A_TIME)
+        try:
+            for _ in range(count - 1):
+                pool.wait_available()
+                if self.watch.stopping:
+                    break
+                pool.spawn(self._start_one)
+            pool.join()
+        finally:
+            pool.kill()
+            self.watch.complete()
+        return self.watch
+
+    def _another(self) -> Any:
+        instance = type(self._user)(self._user.environment)
+        instance._state = LOCUST_STATE_RUNNING
+        instance._taskset_instance = DefaultTaskSet(instance)
+        return instance
+
+    def _start_one(self) -> None:
+        instance = self._another()
+        if not self._has_started(instance):
+            return
+        try:
+            _, row = self._plan_of(instance)
+        except Exception:
+            return  # told by plan_of, which ends the test
+        self._add(instance, row)
+        _close(instance)
+
+    def _has_started(self, instance: Any) -> bool:
+        """Run an on_start; return whether its agent is to begin."""
+        try:
+            instance.on_start()
+        except (StopUser, StopTest) as error:
+            self._tell(error, logging.ERROR)
+        except GreenletExit:
+            self._run_on_stop(instance)
+            raise
+        except Exception as error:
+            self._tell(error, logging.ERROR)
+            self._fire(error)
+            return False
+        else:
+            if self.watch is None or not self.watch.stopping:
+                return True
+        self._run_on_stop(instance)
+        return False
+
+    def _add(self, instance: Any, row: tuple[Any, ...]) -> None:
+        assert self.watch is not None
+        (number,) = fleet.add(self.watch, [row], cookies_of(instance))
+        if self._stops:
+            self._left[number] = _left_by(instance)
+
+    # on_stop
+
+    def live(self, watch: fleet.Watch) -> None:
+        """Wait until all agents have ended, and run the on_stop of each that does."""
+        self._run_on_stops(watch.ends)
+
+    def end(self, watch: fleet.Watch) -> None:
+        """Run the on_stop of those that have ended."""
+        self._run_on_stops(watch.ends_so_far)
+
+    def _run_on_stops(self, ends: Callable[[], Any]) -> None:
+        pool = Pool(AT_A_TIME)
+        try:
+            for end in ends():
+                left = self._left.pop(end.agent, None)
+                if end.why != fleet.ON_START_RAISED:
+                    pool.spawn(self._stop_one, end, left)
+            pool.join()
+        finally:
+            pool.kill()
+
+    def _stop_one(self, end: fleet.End, left: Left | None) -> None:
+        assert self.watch is not None
+        instance = self._another()
+        for target, values in zip((instance, instance.client), left or ({}, {}), strict=True):
+            for name, value in values.items():
+                setattr(target, name, value)
+        bring_back(instance, self.watch.plan.source, end)
+        self._run_on_stop(instance)
+        _close(instance)
+
+    def _run_on_stop(self, instance: Any) -> None:
+        if not self._stops:
+            return
+        try:
+            instance.on_stop()
+        except (StopUser, StopTest):
+            pass
+        except Exception as error:
+            self._tell(error, logging.ERROR)
+            self._fire(error)
+
+    # Exceptions
+
+    def _tell(self, error: Exception, level: int) -> None:
+        """Log an exception as Locust does, the first time that there is one like it."""
+        text = f"{type(error).__name__}: {error}"
+        if text not in self._told:
+            self._told.add(text)
+            logger.log(level, "%s\n%s", error, traceback.format_exc())
+
+    def _fire(self, error: Exception) -> None:
+        self._user.environment.events.user_error.fire(
+            user_instance=self._user, exception=error, tb=error.__traceback__
+        )
+
+
+def _left_by(instance: Any) -> Left:
+    """Return the attributes of an instance and of its client that its on_stop may want."""
+    own = {name: value for name, value in vars(instance).items() if name not in LOCUSTS}
+    client = instance.client
+    names = _SESSION[:-1] if isinstance(client, HttpSession) else _SESSION[-1:]
+    return own, {name: getattr(client, name) for name in names}
+
+
+def _close(instance: Any) -> None:
+    """Close the connections of an instance that is dropped, unless others have them too."""
+    kind = type(instance)
+    if getattr(kind, "client_pool", None) or getattr(kind, "pool_manager", None):
+        return
+    client = instance.client
+    if isinstance(client, HttpSession):
+        client.close()
+    else:
+        client.client.clientpool.close()

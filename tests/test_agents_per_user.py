@@ -1,0 +1,206 @@
+"""Users that stand for several agents: real locust runs against the stand-in, exact counts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from helpers import finish, python
+from helpers_standin import NOTIFY, STATE, running_standin
+from test_agents import run
+
+LOCUSTFILE = """
+import os, random, time, uuid
+from datetime import UTC, datetime
+from locust import constant, events, task
+from locust.exception import StopUser
+from opscore_fast import {user}
+
+made = []
+
+class Agent({user}):
+    wait_time = constant({wait})
+    {attributes}
+    registered = ""
+
+    def notify(self, event_type):
+        details = {{"agentId": self.agent_id, "agentName": "a", "version": "1", "capabilities": [],
+                    "contactEndpoint": "http://a.invalid/", "metadata": {{}}}}
+        return self.client.post("/v1/opscore/internal/agent/notify", name=event_type,
+                                json={{"event_type": event_type, "agent_details": details}})
+
+    def on_start(self):
+        self.agent_id = f"agent-{{uuid.uuid4()}}"
+        {python}
+        {headers}
+        self.notify("REGISTER")
+        {on_start}
+
+    @task
+    def update(self):
+        self.client.post(f"/v1/opscore/agent/{{self.agent_id}}/state", name="state", {sent}
+            json={{"agentId": self.agent_id, "timestamp": datetime.now(UTC).isoformat(),
+                  "state": random.choice(["idle", "active"])}})
+        {task}
+    {on_stop}
+"""
+ON_STOP = """
+    def on_stop(self):
+        print(f"\\non_stop of {self.agent_id}", flush=True)
+        self.notify("DEREGISTER")
+"""
+IN_PYTHON = "made.append(self.agent_id); self.number = len(made)"
+"""What no on_start may have that is to run natively."""
+
+
+def write(
+    folder: Path,
+    attributes: str = "agents_per_user = 50",
+    *,
+    user: str = "AgentUser",
+    wait: float = 0.05,
+    python: str = "",
+    on_start: str = "",
+    task: str = "",
+    on_stop: str = "",
+) -> Path:
+    """A locustfile whose agents register, send their state, and may deregister."""
+    fast = user == "AgentUser"
+    locustfile = folder / "locustfile.py"
+    locustfile.write_text(
+        LOCUSTFILE.format(
+            user=user,
+            attributes=attributes,
+            wait=wait,
+            python=python,
+            headers='self.client.headers["Authorization"] = "Bearer test-api-key"' if fast else "",
+            sent="" if fast else 'headers={"Authorization": "Bearer test-api-key"},',
+            on_start=on_start,
+            task=task,
+            on_stop=on_stop,
+        )
+    )
+    return locustfile
+
+
+def counted(folder: Path, locustfile: Path, *options: str) -> tuple[str, dict[str, int], int]:
+    """Run a locustfile with 4 users; returns its output and its requests by name.
+
+    Checks that nothing has failed, and that the stand-in has answered as many as were counted.
+    """
+    given = options or ("-u", "4", "-r", "4", "-t", "4s")
+    output, requests, failures, answered = run(folder, locustfile, *given, module="locust")
+    assert not any(failures.values()), output
+    names = {name: count for (_, name), count in requests.items()}
+    notified = names.get("REGISTER", 0) + names.get("DEREGISTER", 0)
+    assert answered.get(("POST", NOTIFY), 0) == notified, output
+    assert answered.get(("POST", STATE), 0) == names.get("state", 0), output
+    assert "Traceback" not in output, output
+    return output, names, notified
+
+
+def stopped_ids(output: str) -> list[str]:
+    return re.findall(r"on_stop of (agent-[-0-9a-f]{36})", output)
+
+
+def test_on_start_in_python(tmp_path: Path) -> None:
+    """50 agents for each of 4 users; each registers once, and its id is what it uses."""
+    output, names, _ = counted(tmp_path, write(tmp_path, python=IN_PYTHON))
+    assert "Agent: 50 agents for each user" in output
+    assert names["REGISTER"] == 200
+    assert names["state"] > 1000  # of agents that the stand-in does not know it would be 404
+
+
+def test_on_stop_in_python(tmp_path: Path) -> None:
+    """Each agent's on_stop knows what its on_start has set, and uses its client."""
+    locustfile = write(
+        tmp_path, python=IN_PYTHON, on_start='self.registered = "yes"', on_stop=ON_STOP
+    )
+    output, names, _ = counted(tmp_path, locustfile)
+    ids = stopped_ids(output)
+    assert names["REGISTER"] == names["DEREGISTER"] == len(ids) == len(set(ids)) == 200
+
+
+def test_fast_http_user(tmp_path: Path) -> None:
+    locustfile = write(tmp_path, user="NativeFastHttpUser", python=IN_PYTHON, on_stop=ON_STOP)
+    text = locustfile.read_text().replace(
+        "from opscore_fast import", "from opscore_fast.agents import"
+    )
+    locustfile.write_text(text)
+    output, names, _ = counted(tmp_path, locustfile)
+    assert names["REGISTER"] == names["DEREGISTER"] == len(set(stopped_ids(output))) == 200
+
+
+def test_stop_user_in_on_start(tmp_path: Path) -> None:
+    """It ends one agent, with its on_stop; another exception ends one without; the user goes on."""
+    on_start = """
+        if self.number % 10 == 3:
+            raise StopUser()
+        if self.number % 10 == 7:
+            raise RuntimeError("not today")
+"""
+    locustfile = write(tmp_path, python=IN_PYTHON, on_start=on_start, on_stop=ON_STOP)
+    text = (
+        locustfile.read_text()
+        + """
+errors = []
+
+@events.user_error.add_listener
+def on_error(exception, **_):
+    errors.append(exception)
+
+@events.quitting.add_listener
+def tell(environment, **_):
+    environment.process_exit_code = 0
+    print(f"errors: {len(errors)}", flush=True)
+"""
+    )
+    locustfile.write_text(text)
+    output, requests, failures, answered = run(
+        tmp_path, locustfile, "-u", "4", "-r", "4", "-t", "4s", module="locust"
+    )
+    assert not any(failures.values())
+    assert requests["POST", "REGISTER"] == 200
+    assert len(set(stopped_ids(output))) == requests["POST", "DEREGISTER"] == 180
+    assert answered["POST", NOTIFY] == 380
+    assert "errors: 20" in output
+    assert output.count("Traceback") <= 8  # one of each kind for each user
+
+
+def test_stop_user_in_a_task(tmp_path: Path) -> None:
+    """A user ends when all of its agents have; Locust puts another in its place."""
+    locustfile = write(tmp_path, python=IN_PYTHON, task="raise StopUser()", on_stop=ON_STOP)
+    _, names, _ = counted(tmp_path, locustfile, "-u", "2", "-r", "2", "-t", "2s")
+    assert names["REGISTER"] == names["state"] == names["DEREGISTER"]
+    assert names["REGISTER"] % 50 == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--stop-timeout", "10")])
+def test_stop_while_on_starts_are_under_way(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Those under way come to their end; no other begins."""
+    locustfile = write(
+        *(tmp_path, "agents_per_user = 5000"),
+        python=IN_PYTHON,
+        on_start="time.sleep(0.5)",
+        on_stop=ON_STOP,
+    )
+    output, names, _ = counted(tmp_path, locustfile, "-u", "2", "-r", "2", "-t", "2s", *options)
+    assert 200 <= names["REGISTER"] < 10_000
+    assert names["REGISTER"] == names["DEREGISTER"] == len(set(stopped_ids(output)))
+
+
+@pytest.mark.parametrize("value", ["0", "'many'", "2.5", "True", "-1", "None"])
+def test_bad_values(tmp_path: Path, value: str) -> None:
+    """They end the run at its start, with one message."""
+    locustfile = write(tmp_path, f"agents_per_user = {value}")
+    with running_standin() as standin:
+        command = ("-m", "locust", "-f", str(locustfile), "--headless", "--only-summary")
+        ended = finish(
+            python(*command, "--host", standin.url, "-u", "4", "-r", "4", "-t", "60s", cwd=tmp_path)
+        )
+        assert "POST /v1/opscore/internal/agent/notify" not in standin.counters()
+    assert ended.code == 1, ended.output
+    said = f"Agent can't run natively: agents_per_user is {eval(value)!r}: a whole number from 1"
+    assert ended.output.count(said) == 1, ended.output
+    assert "Traceback" not in ended.output
