@@ -437,8 +437,9 @@ _Tally = tuple[Plan, int, _Cells, list[_Failure], list[_Raise], int]
 tasks, and counts that were lost for want of memory."""
 
 _End = tuple[int, int, bool, tuple[Any, ...], list[_Cookie]]
-"""Number of the agent; why (opf_end: 0 asked to, 1 StopUser, 2 out of memory); whether a
-request under way was given up; what its slots hold (JSON as json.loads gives it); its cookies."""
+"""Number of the agent; why (opf_end: 0 asked to, 1 StopUser, 2 out of memory, 3 its start program
+has raised); whether a request under way was given up; what its slots hold (JSON as json.loads gives
+it); its cookies."""
 
 class Fleet:
     """Native threads that run agents of Plans. All of it is for one thread."""

@@ -327,4 +327,5 @@ def test_master_and_workers(tmp_path: Path) -> None:
     requests, failures = counts_of(tmp_path)
     assert requests == answered
     assert not any(failures.values())
-    assert [run.output.count("Agent  natively: 1 task, 1 request") for run in ended] == [0, 1, 0]
+    told = [run.output.count("Agent  natively: 1 task, 1 request") for run in ended]
+    assert sorted(told) == [0, 0, 1]  # by the worker that came first

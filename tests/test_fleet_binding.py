@@ -21,11 +21,13 @@ from servers import Listener
 
 from opscore_fast._core import Fleet, Plan
 from opscore_fast.recording.plan import (
+    NOTHING,
     Encoding,
     Extract,
     Instruction,
     Kind,
     Op,
+    Program,
     Slot,
     Source,
     Take,
@@ -34,7 +36,7 @@ from opscore_fast.recording.plan import (
 from opscore_fast.tallies import Failure, exception_of
 
 AFTER_TASK, AFTER_REQUEST, NOW = range(3)
-ASKED, STOP_USER, _ = range(3)
+ASKED, STOP_USER, _, ON_START_RAISED = range(4)
 ENGINE, STATUS, USER, MISSING, REFUSED = range(5)
 OK = make_request((b"/ok",))
 
@@ -114,6 +116,37 @@ def once(url: str, *requests: Any, **changes: Any) -> Plan:
 
 
 # Counting
+
+
+@pytest.mark.parametrize("by", ["exception", "want of a value"])
+def test_agents_whose_start_fails_end(app: Listener, fleet: Fleet, by: str) -> None:
+    """As users do whose on_start raises an exception; what they did up to there is counted."""
+    failing = Instruction(Op.RAISE, what=0)
+    if by == "want of a value":
+        failing = Instruction(Op.NEED, a=0, target=NOTHING)
+    start = Program("on_start", [Instruction(Op.REQUEST), failing, Instruction(Op.END)])
+    plan = make_plan(app.url, [Instruction(Op.REQUEST), Instruction(Op.END)], OK)
+    plan.programs.append(start)
+    plan.start, plan.n_registers = 1, 1
+    plan.raises, plan.templates = [("RuntimeError", (b"not today",))], [(b"none",)]
+    seen = run_out(fleet, Plan(plan, {}), (), ())
+    assert [why for why, *_ in seen.ends.values()] == [ON_START_RAISED] * 2
+    assert seen.requests.total() == app.counts()["requests"] == 2
+    told = seen.raises if by == "exception" else seen.failures
+    assert sum(entry[-1] if by == "exception" else entry[11] for entry in told) == 2
+
+
+def test_tasks_follow_a_start_that_comes_to_its_end(app: Listener, fleet: Fleet) -> None:
+    plan = make_plan(app.url, [Instruction(Op.RAISE), Instruction(Op.END)], OK)
+    plan.programs.append(Program("on_start", request_and_end(OK)))
+    plan.start, plan.raises = 1, [("RuntimeError", (b"not today",))]
+    seen = Seen(fleet)
+    first = fleet.add(Plan(plan, {}), [()])
+    seen.until(lambda: len(seen.raises) > 1)
+    assert seen.requests.total() == app.counts()["requests"] == 1
+    fleet.stop([first], NOW)
+    seen.until_ended(first)
+    assert seen.ends[first][0] == ASKED
 
 
 def test_no_more_ends_than_asked_for(app: Listener, fleet: Fleet) -> None:

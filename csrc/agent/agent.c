@@ -499,6 +499,7 @@ static outcome step(opf_agent *agent, opf_eval *eval)
         leave(agent, OPF_END_STOP_USER);
         return LEAVES;
     case OPF_OP_END:
+        frame->whole = true;
         return TASK_OVER;
     default:
         ret = opf_eval_step(eval, in);
@@ -523,17 +524,26 @@ static bool begin_task(opf_agent *agent)
     return true;
 }
 
+/* A user whose on_start has raised an exception never comes to its tasks. */
+static bool has_failed_to_start(const opf_agent *agent)
+{
+    const opf_plan *plan = agent->plan;
+    const opf_frame *frame = agent->frame;
+    return plan->start != OPF_NOTHING && frame->program == &plan->programs[plan->start] &&
+           !frame->whole;
+}
+
 /* Ends a task and waits. Without a wait the next begins at once if this one has left the thread to
  * others by a request, else after their turn. */
 static void end_task(opf_agent *agent)
 {
     uint64_t now = opf_clock_mono();
-    bool sent = agent->frame->sent;
+    bool sent = agent->frame->sent, failed = has_failed_to_start(agent);
     settle(agent);
     opf_frame_give(agent->crew, agent->frame);
     agent->frame = NULL;
-    if (agent->stops) {
-        leave(agent, OPF_END_ASKED);
+    if (failed || agent->stops) {
+        leave(agent, failed ? OPF_END_ON_START : OPF_END_ASKED);
         return;
     }
     uint64_t wait = agent->in_set_up ? 0 : draw_wait(agent, now);

@@ -39,7 +39,8 @@ typedef enum opf_stop {
 typedef enum opf_end {
     OPF_END_ASKED,     /* opf_fleet_stop */
     OPF_END_STOP_USER, /* StopUser in a task */
-    OPF_END_FAILED     /* it could not go on: no memory */
+    OPF_END_FAILED,    /* it could not go on: no memory */
+    OPF_END_ON_START   /* the plan's start has ended by an exception, or for want of a value */
 } opf_end;
 
 typedef struct opf_agent_end {

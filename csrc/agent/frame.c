@@ -48,7 +48,7 @@ opf_frame *opf_frame_take(opf_crew *crew, const opf_plan *plan)
     frame->caught.open = false;
     frame->caught.request = frame->plain.request = NULL;
     frame->asked = NULL;
-    frame->sent = false;
+    frame->sent = frame->whole = false;
     frame->pc = 0;
     return frame;
 }

@@ -27,6 +27,7 @@ typedef struct opf_frame {
     const opf_program *program;
     uint32_t pc;
     bool sent;               /* the task has sent a request */
+    bool whole;              /* it has come to its OPF_OP_END */
     opf_asked caught, plain; /* the last of each */
     opf_asked *asked;        /* the one of them that was sent last */
     /* of the request under way */

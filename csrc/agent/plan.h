@@ -300,7 +300,8 @@ typedef struct opf_plan {
     uint32_t n_programs;
     opf_task_set *sets; /* the first is the user's own */
     uint32_t n_sets;
-    uint32_t start; /* program that an agent begins with (its on_start), or OPF_NOTHING */
+    uint32_t start; /* program that an agent begins with (its on_start), or OPF_NOTHING; an agent
+                       that does not come to its OPF_OP_END ends */
     opf_counter *counters;
     uint32_t n_counters;
     opf_samples *samples;
