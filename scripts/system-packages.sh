@@ -10,7 +10,10 @@ cd "$(dirname "$0")/.."
 
 case "${1:-}" in
 build) tools=() ;;
-test) tools=(openssl:openssl nginx:nginx-light) ;;
+test)
+    tools=(openssl:openssl nginx:nginx-light curl:curl)
+    tools+=(nghttp:nghttp2-client nghttpd:nghttp2-server node:nodejs)
+    ;;
 bench) tools=(openssl:openssl nginx:nginx-light wrk:wrk) ;;
 *)
     echo "usage: scripts/system-packages.sh build|test|bench" >&2

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from helpers import ALL_USERS, Users, local_environment
+from helpers_http2 import as_json
 from locust.env import Environment
 from parity import Listen, Subject
 from servers import Listener, Server
@@ -32,6 +33,11 @@ def app_server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def hostile_server() -> Iterator[Server]:
     yield from _server("servers.hostile")
+
+
+@pytest.fixture(scope="session")
+def http2_server() -> Iterator[Server]:
+    yield from _server("servers.http2")
 
 
 @pytest.fixture
@@ -66,6 +72,25 @@ def hostile(hostile_server: Server) -> Iterator[Listen]:
     yield by_script
     for listener in listeners:
         listener.close()
+
+
+@pytest.fixture
+def http2_script(http2_server: Server) -> Iterator[Listen]:
+    """Opens ports of the server that plays HTTP/2 frames, like `hostile`; bytes may be in scripts.
+
+    At the end no client must have done anything against the protocol on any of them.
+    """
+    listeners = []
+
+    def by_script(*scripts: list[list[Any]], **options: Any) -> Listener:
+        listeners.append(http2_server.listen(scripts=as_json(scripts), **options))
+        return listeners[-1]
+
+    yield by_script
+    violations = [listener.counts()["violations"] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    assert not any(violations), violations
 
 
 @pytest.fixture

@@ -124,6 +124,30 @@ def test_without_root_the_one_command_is_printed(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("tool", "package"),
+    [
+        ("nginx", "nginx-light"),
+        ("nghttp", "nghttp2-client"),
+        ("nghttpd", "nghttp2-server"),
+        ("node", "nodejs"),
+        ("curl", "curl"),
+    ],
+)
+def test_what_only_tests_need_is_named_too(tmp_path: Path, tool: str, package: str) -> None:
+    path = stub(tmp_path, "id", "echo 1000")
+    # The script's own way to look for a program, blind for this one.
+    blind = f'() {{ [ "$2" != {tool} ] && builtin command "$@"; }}'
+    packages = run(
+        "scripts/system-packages.sh", "test", PATH=path, **{"BASH_FUNC_command%%": blind}
+    )
+    assert packages.returncode == 1
+    assert packages.stderr == (
+        "opscore_fast: system packages are missing, please run:"
+        f" sudo apt-get install -y {package}\n"
+    )
+
+
 def test_apt_without_network_is_one_line(tmp_path: Path) -> None:
     stub(tmp_path, "id", "echo 0")
     path = stub(tmp_path, "apt-get", "echo 'E: Failed to fetch'; exit 100")

@@ -11,7 +11,7 @@ behind the last of them:
   send TEXT        send the text; with a second argument, that many times
   drip TEXT S      send the text byte by byte, S seconds after each
   random N         send N random bytes, the same ones each time, and count what is taken
-  flood TEXT       send the text over and over until the peer closes (at most 64 MiB)
+  flood TEXT [N]   send the text over and over until the peer closes (at most N MiB, by default 64)
   pause S          do nothing for S seconds
   mark NAME        add the name to the port's marks
   farewell         say over TLS that there is no more to come
@@ -36,14 +36,13 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from servers import CERTIFICATES, serve
 
 PATIENCE = 30.0
 """Seconds after which a connection's thread gives up on its peer."""
-
-FLOOD = 64 << 20
 
 Script = list[list[Any]]
 
@@ -60,12 +59,21 @@ class PeerClosedError(Exception):
 class Port:
     """A listening socket, its scripts and what happened on it."""
 
-    def __init__(self, scripts: list[Script], receive_buffer: int, certificate: str) -> None:
+    def __init__(
+        self,
+        scripts: list[Script],
+        receive_buffer: int = 0,
+        certificate: str = "",
+        protocols: Sequence[str] = (),
+    ) -> None:
+        """Listen; with a certificate over TLS, where ALPN offers the `protocols`, if any."""
         self.scripts = scripts
         self.tls: ssl.SSLContext | None = None
         if certificate:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(CERTIFICATES / certificate)
+            if protocols:
+                self.tls.set_alpn_protocols(list(protocols))
         self.lock = threading.Lock()
         self.closed = threading.Event()
         self.connections = 0
@@ -91,7 +99,12 @@ class Port:
                 script = self.scripts[min(self.connections, len(self.scripts) - 1)]
                 self.connections += 1
                 self.open += 1
-            threading.Thread(target=Connection(self, peer).run, args=(script,), daemon=True).start()
+            run = self.connection(peer).run
+            threading.Thread(target=run, args=(script,), daemon=True).start()
+
+    def connection(self, peer: socket.socket) -> Connection:
+        """What runs a script on that socket. Called with the lock not held."""
+        return Connection(self, peer)
 
     def clear(self) -> None:
         with self.lock:
@@ -202,17 +215,20 @@ class Connection:
             left -= len(data)
         self.port.marks.append(got.hexdigest())
 
+    def put(self, data: bytes) -> None:
+        self.peer.sendall(data)
+
     def do_send(self, text: str, times: int = 1) -> None:
-        self.peer.sendall(text.encode("latin-1") * times)
+        self.put(text.encode("latin-1") * times)
 
     def do_drip(self, text: str, seconds: float) -> None:
         for byte in text.encode("latin-1"):
-            self.peer.sendall(bytes([byte]))
+            self.put(bytes([byte]))
             time.sleep(seconds)
 
-    def do_flood(self, text: str) -> None:
+    def do_flood(self, text: str, mebibytes: int = 64) -> None:
         block = text.encode("latin-1") * max(1, 65536 // len(text))
-        for _ in range(FLOOD // len(block)):
+        for _ in range((mebibytes << 20) // len(block)):
             self.peer.sendall(block)
 
     def do_random(self, size: int) -> None:
@@ -264,8 +280,12 @@ class Hostile:
     def __init__(self) -> None:
         self.ports: dict[int, Port] = {}
 
-    def listen(self, scripts: list[Script], receive_buffer: int = 0, certificate: str = "") -> int:
-        port = Port(scripts, receive_buffer, certificate)
+    def open(self, **options: Any) -> Port:
+        return Port(**options)
+
+    def listen(self, **options: Any) -> int:
+        """Open a port, with the options of `Port`."""
+        port = self.open(**options)
         self.ports[port.number] = port
         return port.number
 
