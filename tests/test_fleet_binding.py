@@ -271,6 +271,42 @@ def test_what_can_not_be_sent_is_a_failure(app: Listener, fleet: Fleet) -> None:
     assert [dict(one["headers"])["X-Value"] for one in app.requests()] == ["good"]
 
 
+def test_headers_stand_in_their_order(app: Listener, fleet: Fleet) -> None:
+    slot = Value(0, Encoding.HEADER)
+    headers = [
+        ("Host", (app.url.removeprefix("http://").encode(),)),
+        ("A", (b"1",)),
+        ("X", (slot,)),
+        ("B", (b"2", b"3")),
+        ("C", ()),
+        ("Y", (b"y", slot)),
+        ("D", (b"4",)),
+    ]
+    request = make_request((b"/ok",), headers=headers)
+    plan = once(app.url, request, request, slots=[Slot(("a",), Kind.TEXT)], n_registers=1)
+    seen = run_out(fleet, plan, ("v",))
+    assert seen.requests == {("GET", "/ok"): 2}
+    sent = [[pair for pair in one["headers"] if len(pair[0]) == 1] for one in app.requests()]
+    fields = [("A", "1"), ("X", "v"), ("B", "23"), ("C", ""), ("Y", "yv"), ("D", "4")]
+    assert [[tuple(pair) for pair in one] for one in sent] == [fields, fields]
+
+
+def test_a_constant_header_that_can_not_be_sent(app: Listener, fleet: Fleet) -> None:
+    bad = make_request((b"/ok",), headers=[("A", (b"1",)), ("B", (b"two\nlines",))])
+    seen = run_out(fleet, once(app.url, bad))
+    [failure] = seen.failures
+    assert failure[2] == REFUSED
+    assert "control character" in failure[10]
+    assert not app.requests()
+
+
+def test_a_constant_header_may_close_the_connection(app: Listener, fleet: Fleet) -> None:
+    headers = [("Host", (b"h",)), ("connection", (b"Close",)), ("A", (b"1",))]
+    closing = make_request((b"/ok",), headers=headers)
+    run_out(fleet, once(app.url, closing, closing, closing))
+    assert sum(thread["connects"] for thread in fleet.figures()) == 3
+
+
 def test_exceptions_of_tasks_are_told(app: Listener, fleet: Fleet) -> None:
     code = [Instruction(Op.REQUEST, what=0), Instruction(Op.RAISE, what=0)]
     raises = [("ValueError", (b"value ", Value(0)))]

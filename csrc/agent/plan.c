@@ -261,6 +261,14 @@ static int make_samples(opf_plan *plan)
     return 0;
 }
 
+static int join_headers(opf_plan *plan)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < plan->n_requests && rc == 0; i++)
+        rc = opf_plan_join_headers(&plan->requests[i]);
+    return rc;
+}
+
 int opf_plan_seal(opf_plan *plan, opf_why *why)
 {
     int rc = check_tables(plan, why);
@@ -270,6 +278,8 @@ int opf_plan_seal(opf_plan *plan, opf_why *why)
         rc = parse_places(plan, why);
     if (rc == 0)
         rc = check_work(plan, why);
+    if (rc == 0)
+        rc = join_headers(plan);
     return rc == 0 ? make_samples(plan) : rc;
 }
 

@@ -186,6 +186,11 @@ typedef struct opf_request_header {
     const char *name;
     uint32_t name_len;
     opf_template value;
+    /* made by seal */
+    uint32_t n_joined; /* so many headers from this one on don't vary; 0: this one does */
+    bool closes;       /* one of them asks the server to close */
+    char *lines;       /* they as they are sent */
+    size_t lines_len;
 } opf_request_header;
 
 /* Where requests go: scheme, host and port. */

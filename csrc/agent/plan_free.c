@@ -24,6 +24,7 @@ static void free_request(opf_request_plan *request)
     for (uint32_t i = 0; request->headers && i < request->n_headers; i++) {
         drop(request->headers[i].name);
         free_template(&request->headers[i].value);
+        drop(request->headers[i].lines);
     }
     drop(request->headers);
     for (uint32_t i = 0; request->extracts && i < request->n_extracts; i++)

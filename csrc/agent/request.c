@@ -1,6 +1,7 @@
 #include <strings.h>
 
 #include "agent/frame.h"
+#include "agent/plan_tables.h"
 #include "base/clock.h"
 #include "http/url.h"
 
@@ -74,38 +75,48 @@ static bool breaks_line(const uint8_t *data, size_t len)
     return len && (memchr(data, '\n', len) || memchr(data, '\r', len) || memchr(data, 0, len));
 }
 
+/* One that varies, or of a request that follows a redirect. */
+static int write_header(opf_eval *eval, const opf_request_header *header, opf_buf *out,
+                        bool *closes)
+{
+    if (opf_buf_append(out, header->name, header->name_len) != 0 ||
+        opf_buf_append(out, ": ", 2) != 0)
+        return OPF_ENOMEM;
+    size_t at = out->len;
+    int ret = opf_eval_template(eval, &header->value, out);
+    if (ret == 0 && breaks_line(out->data + at, out->len - at)) {
+        eval->why = "header value has a control character";
+        ret = OPF_EINVAL;
+    }
+    if (ret != 0)
+        return ret;
+    *closes |= opf_header_closes(header, out->data + at, out->len - at);
+    return opf_buf_append(out, "\r\n", 2);
+}
+
 static int write_headers(opf_agent *agent, opf_eval *eval, const opf_request_plan *request,
                          opf_buf *out, bool *closes, opf_why *why, bool *refused)
 {
     opf_frame *frame = agent->frame;
-    for (uint32_t i = 0; i < request->n_headers; i++) {
+    uint32_t n;
+    for (uint32_t i = 0; i < request->n_headers; i += n) {
         const opf_request_header *header = &request->headers[i];
-        if (frame->hops && is_name(header, "host")) {
-            if (write_host(out, &frame->parsed) != 0)
-                return OPF_ENOMEM;
-            continue;
-        }
-        if (frame->hops && is_dropped(frame, header))
-            continue;
-        if (opf_buf_append(out, header->name, header->name_len) != 0 ||
-            opf_buf_append(out, ": ", 2) != 0)
-            return OPF_ENOMEM;
-        size_t at = out->len;
-        int ret = opf_eval_template(eval, &header->value, out);
-        if (ret == 0 && breaks_line(out->data + at, out->len - at)) {
-            eval->why = "header value has a control character";
-            ret = OPF_EINVAL;
+        int ret = 0;
+        n = 1;
+        if (!frame->hops && header->n_joined) {
+            n = header->n_joined;
+            *closes |= header->closes;
+            ret = opf_buf_append(out, header->lines, header->lines_len);
+        } else if (frame->hops && is_name(header, "host")) {
+            ret = write_host(out, &frame->parsed);
+        } else if (!frame->hops || !is_dropped(frame, header)) {
+            ret = write_header(eval, header, out, closes);
         }
         if (ret != 0) {
             *why = eval->why;
-            *refused = true;
+            *refused = ret == OPF_EINVAL;
             return ret;
         }
-        if (is_name(header, "connection") && out->len - at == 5 &&
-            strncasecmp((const char *)out->data + at, "close", 5) == 0)
-            *closes = true;
-        if (opf_buf_append(out, "\r\n", 2) != 0)
-            return OPF_ENOMEM;
     }
     return 0;
 }

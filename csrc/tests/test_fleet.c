@@ -80,9 +80,12 @@ static opf_plan *make(uint16_t port, const opf_instruction *code, uint32_t n, do
     request->target = literal(PATH);
     request->headers = opf_mem_zalloc(2 * sizeof(opf_request_header));
     request->n_headers = 2;
-    request->headers[0] = (opf_request_header){opf_mem_strdup("Host"), 4, literal("h")};
-    request->headers[1] = (opf_request_header){
-        opf_mem_strdup("X-A"), 3, vary ? varying("v", vary, OPF_AS_HEADER) : literal("v")};
+    request->headers[0] =
+        (opf_request_header){.name = opf_mem_strdup("Host"), .name_len = 4, .value = literal("h")};
+    request->headers[1] =
+        (opf_request_header){.name = opf_mem_strdup("X-A"),
+                             .name_len = 3,
+                             .value = vary ? varying("v", vary, OPF_AS_HEADER) : literal("v")};
     request->has_body = true;
     request->body = vary ? varying("b=", vary, OPF_AS_TEXT) : literal("b=1");
     request->caught = caught;
