@@ -620,12 +620,12 @@ static void answered(opf_exchange *exchange, void *arg)
     const opf_result *result = opf_exchange_result(exchange);
     opf_redirect redirect = {0};
     opf_eval eval = eval_of(agent);
-    int64_t now = (int64_t)(opf_clock_real() / OPF_NS_PER_S);
     int ret = 0;
     if (!frame->hops)
         frame->start_ns = result->start_ns;
     if (result->has_set_cookie)
-        ret = opf_jar_take(&agent->jar, &frame->parsed, result, now);
+        ret = opf_jar_take(&agent->jar, &frame->parsed, result,
+                           (int64_t)(opf_clock_real() / OPF_NS_PER_S));
     if (ret == 0)
         ret = follow(agent, &eval, result, &redirect);
     if (ret == 1)
