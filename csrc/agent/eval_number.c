@@ -8,6 +8,16 @@
 static const char too_large[] = "an int beyond 64 bits";
 static const char by_zero[] = "division by zero";
 
+/* a / b, rounded once: the quotient has more bits than a float, and stands for what is left. */
+static double divide(int64_t a, int64_t b)
+{
+    uint64_t x = a < 0 ? 0 - (uint64_t)a : (uint64_t)a, y = b < 0 ? 0 - (uint64_t)b : (uint64_t)b;
+    int shift = x ? __builtin_clzll(x) + 64 : 0;
+    unsigned __int128 n = (unsigned __int128)x << shift, quotient = n / y;
+    quotient |= n % y != 0;
+    return copysign(ldexp((double)quotient, -shift), (a < 0) != (b < 0) ? -1.0 : 1.0);
+}
+
 static int int_arithmetic(opf_eval *eval, const opf_instruction *in, int64_t a, int64_t b)
 {
     int64_t i = 0;
@@ -21,7 +31,7 @@ static int int_arithmetic(opf_eval *eval, const opf_instruction *in, int64_t a, 
     else if (b == 0)
         return opf_eval_refuse(eval, by_zero);
     else if (in->op == OPF_OP_TRUEDIV)
-        return opf_eval_put_float(eval, in->dst, (double)((long double)a / (long double)b));
+        return opf_eval_put_float(eval, in->dst, divide(a, b));
     else if (in->op == OPF_OP_FLOORDIV) {
         over = a == INT64_MIN && b == -1;
         if (!over)
@@ -170,6 +180,29 @@ static int round_int(opf_eval *eval, uint32_t dst, int64_t i, int64_t places)
     return opf_eval_put_int(eval, dst, (int64_t)below);
 }
 
+/* To digits before the point (places is negative) by the decimal digits of the float: of one that
+ * has any, 52 behind the point are all there are. */
+static int round_tens(opf_eval *eval, uint32_t dst, double f, int64_t places)
+{
+    char text[OPF_NUMBER_SIZE], kept[OPF_NUMBER_SIZE] = "0";
+    snprintf(text, sizeof(text), "%.52f", fabs(f));
+    int64_t n = (int64_t)strspn(text, "0123456789") + places;
+    if (n < 0)
+        return opf_eval_put_float(eval, dst, copysign(0.0, f));
+    const char *rest = text + n;
+    bool tie = *rest == '5' && strcspn(rest + 1, "123456789") == strlen(rest + 1);
+    bool up = tie ? n > 0 && rest[-1] % 2 != 0 : *rest >= '5';
+    memcpy(kept + 1, text, (size_t)n);
+    for (int64_t i = n; up; i--) {
+        up = kept[i] == '9';
+        kept[i] = up ? '0' : (char)(kept[i] + 1);
+    }
+    snprintf(kept + n + 1, sizeof(kept) - (size_t)n - 1, "e%d", (int)-places);
+    double rounded = copysign(strtod(kept, NULL), f);
+    return isfinite(rounded) ? opf_eval_put_float(eval, dst, rounded)
+                             : opf_eval_refuse(eval, "a rounded float that is too large");
+}
+
 /* To digits behind the point by the decimal digits of the float, as CPython does it. */
 static int round_float(opf_eval *eval, uint32_t dst, double f, int64_t places)
 {
@@ -178,12 +211,8 @@ static int round_float(opf_eval *eval, uint32_t dst, double f, int64_t places)
         return opf_eval_put_float(eval, dst, f);
     if (places < -308)
         return opf_eval_put_float(eval, dst, copysign(0.0, f));
-    if (places < 0) {
-        double unit = pow(10.0, (double)-places);
-        f = nearbyint(f / unit) * unit;
-        return isfinite(f) ? opf_eval_put_float(eval, dst, f)
-                           : opf_eval_refuse(eval, "a rounded float that is too large");
-    }
+    if (places < 0)
+        return round_tens(eval, dst, f, places);
     snprintf(text, sizeof(text), "%.*f", (int)places, f);
     return opf_eval_put_float(eval, dst, strtod(text, NULL));
 }

@@ -46,6 +46,14 @@ static int strip(opf_eval *eval, const opf_instruction *in, const opf_value *a)
     return put_part(eval, in->dst, a, from, to - from);
 }
 
+/* Appends what stands before a found text and what takes its place. */
+static int put_replaced(opf_buf *out, const char *before, size_t len, const opf_value *c)
+{
+    if (opf_buf_append(out, before, len) != 0 || opf_buf_append(out, c->s, c->len) != 0)
+        return OPF_ENOMEM;
+    return out->len > OPF_ARENA_MAX ? OPF_ENOMEM : 0; /* it could not be kept */
+}
+
 /* Every found text, or for an empty one the gap before each character and at the end. */
 static int write_replaced(const opf_value *a, const opf_value *b, const opf_value *c, opf_buf *out)
 {
@@ -55,15 +63,14 @@ static int write_replaced(const opf_value *a, const opf_value *b, const opf_valu
         if (!found)
             break;
         size_t to = (size_t)(found - a->s);
-        if (opf_buf_append(out, a->s + at, to - at) != 0 || opf_buf_append(out, c->s, c->len) != 0)
+        if (put_replaced(out, a->s + at, to - at, c) != 0)
             return OPF_ENOMEM;
         at = to + b->len;
     }
     while (b->len == 0 && at < a->len) {
         size_t from = at;
         opf_utf8_next(a->s, a->len, &at);
-        if (opf_buf_append(out, c->s, c->len) != 0 ||
-            opf_buf_append(out, a->s + from, at - from) != 0)
+        if (put_replaced(out, NULL, 0, c) != 0 || opf_buf_append(out, a->s + from, at - from) != 0)
             return OPF_ENOMEM;
     }
     if (b->len == 0)
@@ -77,8 +84,6 @@ static int replace(opf_eval *eval, const opf_instruction *in, const opf_value *a
     if (b->kind != OPF_TEXT || c->kind != OPF_TEXT)
         return opf_eval_refuse(eval, "replace() of what is no text");
     eval->scratch->len = 0;
-    if ((uint64_t)a->len * (c->len + 1U) > OPF_ARENA_MAX * (uint64_t)(b->len ? b->len : 1) + a->len)
-        return OPF_ENOMEM; /* could not be kept anyway */
     int rc = write_replaced(a, b, c, eval->scratch);
     return rc == 0 ? opf_eval_put_text(eval, in->dst, eval->scratch->data, eval->scratch->len) : rc;
 }

@@ -292,6 +292,16 @@ static void scalar_value(opf_json_raw raw, opf_value *value)
     *value = found;
 }
 
+static void check_value(cursor *c, unsigned depth);
+
+/* Whether an object or array can be read whole, as json.loads would before it gave any of it. */
+static bool is_whole(opf_json_raw raw)
+{
+    cursor c = {raw.s, raw.s + raw.len, false};
+    check_value(&c, 0);
+    return !c.bad && c.p == c.end;
+}
+
 int opf_json_value(opf_json_raw raw, opf_arena *arena, opf_value *value)
 {
     *value = (opf_value){.kind = OPF_UNSET};
@@ -299,10 +309,10 @@ int opf_json_value(opf_json_raw raw, opf_arena *arena, opf_value *value)
         return 0;
     if (*raw.s == '"')
         return raw.len >= 2 ? text_value(raw, arena, value) : 0;
-    if (*raw.s == '{' || *raw.s == '[')
-        *value = (opf_value){.kind = OPF_JSON, .len = (uint32_t)raw.len, .s = raw.s};
-    else
+    if (*raw.s != '{' && *raw.s != '[')
         scalar_value(raw, value);
+    else if (is_whole(raw))
+        *value = (opf_value){.kind = OPF_JSON, .len = (uint32_t)raw.len, .s = raw.s};
     return 0;
 }
 
@@ -429,8 +439,6 @@ int opf_json_find(const char *s, size_t len, opf_json_want *wants, uint32_t n, o
 }
 
 /* Validity */
-
-static void check_value(cursor *c, unsigned depth);
 
 static void check_string(cursor *c)
 {

@@ -1,7 +1,8 @@
 /* JSON read in place: what stands at some paths, without a tree of the whole. Threads: any.
  *
  * A body is gone through once, and not further than to the last value that is wanted; what is
- * passed over is not checked, and of a key that an object has twice the first counts.
+ * passed over is not checked, but an object or array that is taken is, and of a key that an object
+ * has twice the first counts.
  */
 #ifndef OPF_AGENT_JSON_H
 #define OPF_AGENT_JSON_H

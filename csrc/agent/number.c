@@ -171,13 +171,19 @@ size_t opf_number_write_int(char *out, int64_t i)
     return (size_t)snprintf(out, OPF_NUMBER_SIZE, "%lld", (long long)i);
 }
 
+/* What int() and float() pass over in a text of ASCII, which is less than str.strip() takes off. */
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 static void strip(const char **s, size_t *len)
 {
-    while (*len && opf_is_space(**s)) {
+    while (*len && is_blank(**s)) {
         ++*s;
         --*len;
     }
-    while (*len && opf_is_space((*s)[*len - 1]))
+    while (*len && is_blank((*s)[*len - 1]))
         --*len;
 }
 

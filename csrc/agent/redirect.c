@@ -232,6 +232,18 @@ static int clean(const char *text, size_t len, opf_style style, opf_buf *out)
     return 0;
 }
 
+/* Puts a Location as requests quotes it, before it is joined, in its place. */
+static int requote(opf_buf *location)
+{
+    opf_buf quoted;
+    opf_buf_init(&quoted);
+    int ret = opf_url_quote((const char *)location->data, location->len, &quoted);
+    opf_buf_fini(ret == 0 ? location : &quoted);
+    if (ret == 0)
+        *location = quoted;
+    return ret;
+}
+
 /* Says why a reference can't be followed, or NULL. */
 static const char *refuse(const reference *to, opf_style style)
 {
@@ -309,6 +321,8 @@ int opf_redirect_judge(const opf_result *result, opf_style style, const char *me
     opf_buf location;
     opf_buf_init(&location);
     int ret = clean(result->head + field->value_at, field->value_len, style, &location);
+    if (ret == 0 && location.len && style == OPF_STYLE_HTTP)
+        ret = requote(&location);
     if (ret == 0 && location.len)
         ret = follow(&location, style, base, base_len, redirect, url);
     opf_buf_fini(&location);

@@ -129,6 +129,15 @@ TEST(ints_are_pythons)
     CHECK_STR(two(OPF_OP_MUL, integer(INT64_MIN), integer(-1)), "!an int beyond 64 bits");
     CHECK_STR(two(OPF_OP_TRUEDIV, integer(7), integer(2)), "3.5");
     CHECK_STR(two(OPF_OP_TRUEDIV, integer(7), integer(0)), "!division by zero");
+    CHECK_STR(two(OPF_OP_TRUEDIV, integer(0), integer(-5)), "-0.0");
+    CHECK_STR(two(OPF_OP_TRUEDIV, integer(INT64_MIN), integer(INT64_MIN)), "1.0");
+    /* quotients that a long double would have rounded before a float did */
+    CHECK_STR(two(OPF_OP_TRUEDIV, integer(1), integer(-536333349736540)),
+              "-1.8645120623045806e-15");
+    CHECK_STR(two(OPF_OP_TRUEDIV, integer(7569484630282155), integer(-1409665838442271)),
+              "-5.369701402884739");
+    CHECK_STR(two(OPF_OP_TRUEDIV, integer(-6147798094393121), integer(-8920563881167824045)),
+              "0.0006891714667692385");
     CHECK_STR(two(OPF_OP_FLOORDIV, integer(-7), integer(2)), "-4");
     CHECK_STR(two(OPF_OP_FLOORDIV, integer(7), integer(-2)), "-4");
     CHECK_STR(two(OPF_OP_FLOORDIV, integer(INT64_MIN), integer(-1)), "!an int beyond 64 bits");
@@ -154,6 +163,16 @@ TEST(floats_are_pythons)
     CHECK_STR(two(OPF_OP_ROUND, real(2.5), none), "2");
     CHECK_STR(two(OPF_OP_ROUND, real(2.675), integer(2)), "2.67");
     CHECK_STR(two(OPF_OP_ROUND, real(1250.0), integer(-2)), "1200.0");
+    CHECK_STR(two(OPF_OP_ROUND, real(1250.0000000000002), integer(-2)), "1300.0");
+    CHECK_STR(two(OPF_OP_ROUND, real(-9950.0), integer(-2)), "-10000.0");
+    CHECK_STR(two(OPF_OP_ROUND, real(5.0), integer(-1)), "0.0");
+    CHECK_STR(two(OPF_OP_ROUND, real(-5.000000000000001), integer(-1)), "-10.0");
+    CHECK_STR(two(OPF_OP_ROUND, real(-4.0), integer(-2)), "-0.0");
+    CHECK_STR(two(OPF_OP_ROUND, real(1.1417981541647678e+46), integer(-3)),
+              "1.1417981541647678e+46");
+    CHECK_STR(two(OPF_OP_ROUND, real(1.3983839803942855e+247), integer(-246)), "1.4e+247");
+    CHECK_STR(two(OPF_OP_ROUND, real(1.7976931348623157e308), integer(-308)),
+              "!a rounded float that is too large");
     CHECK_STR(two(OPF_OP_ROUND, integer(250), integer(-2)), "200");
     CHECK_STR(two(OPF_OP_ROUND, integer(-250), integer(-2)), "-200");
     CHECK_STR(two(OPF_OP_ROUND, integer(350), integer(-2)), "400");
@@ -215,6 +234,26 @@ TEST(texts_are_pythons)
     CHECK_STR(run(in, text("abc"), integer(2), integer(1)), "");
     CHECK_STR(run(in, text("abc"), integer(INT64_MIN), integer(INT64_MAX)), "abc");
     CHECK_STR(run(in, integer(1), none, none), "!an operation on texts with what is none");
+}
+
+TEST(a_long_text_is_replaced_in)
+{
+    enum { LENGTH = 3 << 20 };
+    char *all = malloc(LENGTH);
+    memset(all, 'a', LENGTH);
+    all[LENGTH / 2] = 'X';
+    begin();
+    b.constants[0] = (opf_value){.kind = OPF_TEXT, .len = LENGTH, .s = all};
+    b.constants[1] = text("X");
+    b.constants[2] = text("yy");
+    opf_instruction in = {.op = OPF_OP_REPLACE, .dst = 2, .a = ~0, .b = ~1, .c = ~2};
+    CHECK_EQ_INT(opf_eval_step(&b.eval, &in), 0);
+    CHECK_EQ_INT(b.registers[0].len, LENGTH + 1);
+    b.constants[1] = text("a");
+    CHECK_EQ_INT(opf_eval_step(&b.eval, &in), OPF_ENOMEM);
+    CHECK(b.scratch.len < 2 * OPF_ARENA_MAX); /* it is given up early */
+    end();
+    free(all);
 }
 
 TEST(dates_are_pythons)

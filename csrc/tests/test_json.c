@@ -84,6 +84,16 @@ TEST(broken_json_has_nothing_behind_the_break)
         CHECK_STR(find(broken[i], (opf_path)PATH(KEY("a"))), "-");
 }
 
+TEST(a_broken_object_is_not_taken)
+{
+    static const char *const broken[] = {"{\"a\":{\"b\":tru}}", "{\"a\":[1 2]}",
+                                         "{\"a\":{u}}",         "{\"a\":[}]}",
+                                         "{\"a\":[\"\\q\"]}",   "{\"a\":[\"\n\"]}"};
+    for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++)
+        CHECK_STR(find(broken[i], (opf_path)PATH(KEY("a"))), "-");
+    CHECK_STR(find("{\"a\":[ ] }", (opf_path)PATH(KEY("a"))), "[ ]");
+}
+
 TEST(several_are_found_in_one_pass_that_stops_early)
 {
     /* What is broken behind the last wanted value is never seen. */

@@ -95,6 +95,24 @@ TEST(redirects_lead_where_urljoin_says)
         }
 }
 
+/* requests quotes what it joins: escapes of dots count, a broken escape spoils no other's. */
+TEST(requests_quotes_before_it_joins)
+{
+    static const struct {
+        const char *location, *want;
+    } all[] = {{"%2e%2e/c", "http://h/c"},
+               {"c%zz", "http://h/a%20b/c%25zz"},
+               {"c?d=%zz%20", "http://h/a%20b/c?d=%25zz%2520"}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        opf_redirect redirect;
+        opf_buf url;
+        CHECK_EQ_INT(judge("http://h/a%20b/x", all[i].location, OPF_STYLE_HTTP, &redirect, &url),
+                     0);
+        CHECK_STR((char *)url.data, all[i].want);
+        opf_buf_fini(&url);
+    }
+}
+
 TEST(each_style_reads_bytes_outside_ascii_its_own_way)
 {
     opf_redirect redirect;

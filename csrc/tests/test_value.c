@@ -195,6 +195,9 @@ TEST(int_of_a_text)
                {"1__0", OPF_EINVAL, 0},
                {"_1", OPF_EINVAL, 0},
                {"1_", OPF_EINVAL, 0},
+               {"\x1c"
+                "1",
+                OPF_EINVAL, 0}, /* white space to str.strip() alone */
                {"1.0", OPF_EINVAL, 0}};
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
         int64_t n = 0;
@@ -225,6 +228,7 @@ TEST(float_of_a_text)
                {"1_.5", OPF_EINVAL, 0},
                {"0x10", OPF_EINVAL, 0},
                {"1 2", OPF_EINVAL, 0},
+               {"1\x1f", OPF_EINVAL, 0},
                {"-", OPF_EINVAL, 0},
                {"", OPF_EINVAL, 0}};
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
