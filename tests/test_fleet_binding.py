@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import select
+import sys
 import threading
 import time
 import weakref
@@ -562,6 +563,104 @@ print("closed", ended)
 def test_a_fleet_that_is_closed_while_its_figures_are_read() -> None:
     """By a finalizer: until Python 3.11 it may run whenever an object is made."""
     assert run_script(CLOSING).startswith("closed ")
+
+
+HANDING = """
+import json, os, select, sys, threading
+sys.path.insert(0, sys.argv[2])
+from helpers_plans import make_plan, make_request, simple_plan
+from opscore_fast._core import Fleet, Plan
+from opscore_fast.recording.plan import Extract, Instruction, Kind, Op, Slot, Take
+
+target = b"/answer?type=application/json&hex=5b315d"
+request = make_request((target,), extracts=[Extract(Take.JSON, 0)])
+code = [Instruction(Op.REQUEST, what=0), Instruction(Op.STOP)]
+slots = [Slot(("a",), Kind.NONE)]
+ending = Plan(make_plan(sys.argv[1], code, request, slots=slots, n_registers=1, paths=[()]), {})
+waiting = Plan(make_plan(sys.argv[1], [Instruction(Op.END)], wait=1000), {})
+fleet = Fleet(2)
+loads = json.loads
+
+def readable():
+    return bool(select.select([fleet], [], [], 20)[0])
+"""
+
+ENDING = """
+def load(text):
+    fleet.stop([other], 0)
+    assert readable()
+    return loads(text)
+
+json.loads = load
+other = fleet.add(waiting, [()])
+first = fleet.add(ending, [(None,)])
+ends = []
+while len(ends) < 2:
+    assert readable()
+    ends += fleet.take()[1]
+print(ends == [(first, 1, False, ([1],), []), (other, 0, False, (), [])])
+"""
+
+CLOSED_BY_ANOTHER = """
+def load(text):
+    closing = threading.Thread(target=fleet.close)
+    closing.start()
+    closing.join()
+    return loads(text)
+
+json.loads = load
+fleet.add(ending, [(None,), (None,)])
+ends = []
+while not ends:
+    assert readable()
+    ends = fleet.take()[1]
+print([end[3] for end in ends] == [([1],)])
+"""
+
+NO_DESCRIPTORS = """
+import resource
+fleet.add(waiting, [()])
+used = len(os.listdir("/proc/self/fd"))
+resource.setrlimit(resource.RLIMIT_NOFILE, (used, used))
+try:
+    fleet.add(ending, [(None,)])
+except OSError as error:
+    print(error.errno == 24)
+"""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(ENDING, id="an_end_comes_meanwhile"),
+        pytest.param(CLOSED_BY_ANOTHER, id="closed_meanwhile"),
+        pytest.param(NO_DESCRIPTORS, id="no_descriptors"),
+    ],
+)
+def test_what_may_come_in_between(app: Listener, script: str) -> None:
+    """Python runs while a fleet hands over, and so may other threads."""
+    printed = run_script(HANDING + script, app.url, str(Path(__file__).parent))
+    assert printed.strip() == "True"
+
+
+def test_json_that_python_does_not_load_is_not_set(app: Listener, fleet: Fleet) -> None:
+    body = b"[" + b"1" * 700 + b"]"
+    request = make_request(
+        (b"/answer?type=application/json&hex=" + body.hex().encode(),),
+        name=(b"digits",),
+        extracts=[Extract(Take.JSON, 0)],
+    )
+    slots = [Slot(("a",), Kind.NONE)]
+    plan = once(app.url, request, slots=slots, n_registers=1, paths=[()])
+    digits = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(640)
+    try:
+        seen = run_out(fleet, plan, (None,))
+    finally:
+        sys.set_int_max_str_digits(digits)
+    [end] = seen.ends.values()
+    assert end[2] == (...,)
+    assert seen.requests == {("GET", "digits"): 1}
 
 
 def count_threads() -> int:

@@ -111,6 +111,26 @@ def test_plans_go_with_what_they_hold() -> None:
     assert gone() is None
 
 
+def test_a_plan_is_asked_for_its_source_while_it_is_collected() -> None:
+    seen: list[Any] = []
+
+    def look(_gone: Any) -> None:
+        seen.extend(item.source for item in gc.get_objects() if type(item) is _core.Plan)
+
+    def make() -> weakref.ref[Any]:
+        made = _core.Plan(full_plan(), {})
+        last: list[Any] = []  # is cleared behind what was made before
+        code = compile("", "", "exec")  # the collector sees none of these
+        last += [made, code, last]
+        return weakref.ref(code, look)
+
+    gc.collect()
+    kept = make()
+    gc.collect()
+    assert kept() is None
+    assert seen == [None]
+
+
 def edit(path: str, value: Any) -> Callable[[Plan], None]:
     """Sets what a path of attributes and indexes leads to."""
 
@@ -223,17 +243,23 @@ def test_samples_are_numbers_and_as_many_as_agents_take() -> None:
         made.set_samples(0, ["1"] * 4096)  # type: ignore[list-item]
 
 
-def test_samples_that_change_while_they_are_read() -> None:
+@pytest.mark.parametrize("number", [1.0, "none"])
+def test_samples_that_change_while_they_are_read(number: Any) -> None:
     made = _core.Plan(full_plan(), {})
+    kept = []
 
     class Number:
-        def __float__(self) -> float:
-            values.clear()
-            return 1.0
+        def __float__(self) -> Any:
+            values.clear()  # whoever has borrowed this object from the list has lost it
+            kept.append(bytearray(64))
+            return number
 
-    values: list[Any] = [Number()] * 4096
-    with pytest.raises(RuntimeError, match="changed"):
+    values: list[Any] = [Number() for _ in range(4096)]
+    if number == 1.0:
         made.set_samples(0, values)
+    else:
+        with pytest.raises(TypeError, match="non-float"):
+            made.set_samples(0, values)
 
 
 def test_options_are_those_of_a_pool() -> None:

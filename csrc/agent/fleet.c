@@ -281,7 +281,7 @@ static int try_plan(opf_fleet *fleet, opf_plan *plan, char *text, size_t size)
         return 0;
     opf_engine *engine = opf_engine_new(NULL);
     if (!engine)
-        return OPF_ENOMEM;
+        return errno == ENOMEM ? OPF_ENOMEM : OPF_ESYS;
     opf_pool *pool = opf_pool_new(engine, &plan->pool, &error, text, size);
     bool good = pool != NULL;
     opf_pool_free(pool);

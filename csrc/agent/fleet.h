@@ -65,9 +65,9 @@ void opf_fleet_free(opf_fleet *fleet);
 
 /* Adds n agents of a sealed plan, evenly to the threads; they begin delay_s from now. slots: n
  * times the plan's n_slots values, which are copied; cookies: what each begins with. *first is the
- * number of the first agent, the others follow. Returns 0, OPF_ENOMEM with nothing added, or
- * OPF_EINVAL with *error_text filled in, when the plan's pool options can't be used (as
- * opf_pool_new). */
+ * number of the first agent, the others follow. Returns 0, or with nothing added OPF_ENOMEM,
+ * OPF_ESYS (no descriptors are left, say) or OPF_EINVAL with *error_text filled in, when the plan's
+ * pool options can't be used (as opf_pool_new). */
 int opf_fleet_add(opf_fleet *fleet, opf_plan *plan, uint32_t n, const opf_value *slots,
                   const opf_agent_cookie *cookies, uint32_t n_cookies, double delay_s,
                   uint64_t *first, char *error_text, size_t error_size);

@@ -150,6 +150,8 @@ static PyObject *add(Fleet *self, Plan *plan, const Added *added, double delay)
         return PyLong_FromUnsignedLongLong(first);
     if (ret == OPF_EINVAL)
         return PyErr_Format(PyExc_ValueError, "%s", text); /* a path's bytes may be no UTF-8 */
+    if (ret == OPF_ESYS)
+        return PyErr_SetFromErrno(PyExc_OSError);
     return PyErr_NoMemory();
 }
 
@@ -251,9 +253,11 @@ static void append(PyObject **list, PyObject *made)
     Py_XDECREF(made);
 }
 
+/* Another thread may close the fleet while one runs Python, as json.loads does. */
+
 static void take_tallies(Fleet *self, PyObject **list)
 {
-    for (opf_tally *tally; *list && (tally = opf_fleet_take_tally(self->fleet));) {
+    for (opf_tally *tally; *list && self->fleet && (tally = opf_fleet_take_tally(self->fleet));) {
         append(list, tally_as_object(tally, plan_of(self, tally)));
         opf_tally_free(tally);
     }
@@ -263,7 +267,8 @@ static void take_tallies(Fleet *self, PyObject **list)
 static void take_ends(Fleet *self, PyObject **list, unsigned int most)
 {
     opf_agent_end *end;
-    for (unsigned int i = 0; *list && i < most && (end = opf_fleet_take_end(self->fleet)); i++) {
+    for (unsigned int i = 0;
+         *list && self->fleet && i < most && (end = opf_fleet_take_end(self->fleet)); i++) {
         append(list, end_as_object(self->state, end));
         opf_agent_end_free(end);
     }
@@ -278,10 +283,8 @@ static PyObject *Fleet_take(Fleet *self, PyObject *args)
     PyObject *tallies = PyList_New(0), *ends = PyList_New(0);
     if (ends)
         take_tallies(self, &tallies);
-    if (tallies && ends)
+    if (tallies && ends) /* those that came along with the tallies: what comes later is told anew */
         take_ends(self, &ends, most);
-    if (tallies && ends) /* an end may have come after the first look, with its counts */
-        take_tallies(self, &tallies);
     if (collecting)
         PyGC_Enable();
     if (tallies && ends)
@@ -339,7 +342,7 @@ static void end(Fleet *self)
 
 static PyObject *Fleet_close(Fleet *self, PyObject *Py_UNUSED(ignored))
 {
-    if (self->n_waiting) {
+    if (self->n_waiting && !self->forked) {
         PyErr_SetString(PyExc_RuntimeError, "another thread waits for the Fleet");
         return NULL;
     }

@@ -47,25 +47,21 @@ static PyObject *Plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 static int read_samples(PyObject *sequence, double *values)
 {
-    PyObject *fast = PySequence_Fast(sequence, "samples are a sequence of float");
+    PyObject *fast = PySequence_Tuple(sequence); /* of our own: no __float__ can change it */
     if (!fast)
         return -1;
     int ret = 0;
-    if (PySequence_Fast_GET_SIZE(fast) != OPF_SAMPLES_N) {
+    if (PyTuple_GET_SIZE(fast) != OPF_SAMPLES_N) {
         PyErr_Format(PyExc_ValueError, "%d samples are wanted, not %zd", OPF_SAMPLES_N,
-                     PySequence_Fast_GET_SIZE(fast));
+                     PyTuple_GET_SIZE(fast));
         ret = -1;
     }
     for (Py_ssize_t i = 0; ret == 0 && i < OPF_SAMPLES_N; i++) {
-        values[i] = PyFloat_AsDouble(PySequence_Fast_GET_ITEM(fast, i));
+        values[i] = PyFloat_AsDouble(PyTuple_GET_ITEM(fast, i));
         if (values[i] == -1.0 && PyErr_Occurred()) {
             ret = -1;
         } else if (!isfinite(values[i])) {
             PyErr_SetString(PyExc_ValueError, "a sample is no finite number");
-            ret = -1;
-        }
-        if (PySequence_Fast_GET_SIZE(fast) != OPF_SAMPLES_N) { /* changed by __float__ */
-            PyErr_SetString(PyExc_RuntimeError, "the samples changed while they were read");
             ret = -1;
         }
     }
@@ -97,7 +93,7 @@ static PyObject *Plan_set_samples(Plan *self, PyObject *args)
 
 static PyObject *get_source(Plan *self, void *Py_UNUSED(closure))
 {
-    return Py_NewRef(self->source);
+    return Py_NewRef(self->source ? self->source : Py_None); /* none any more: being collected */
 }
 
 static int Plan_traverse(Plan *self, visitproc visit, void *arg)

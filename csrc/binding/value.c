@@ -66,6 +66,14 @@ static PyObject *json_as_object(State *state, const opf_value *value)
     PyObject *text = loads ? text_as_object(value->s, value->len) : NULL;
     PyObject *object = text ? PyObject_CallOneArg(loads, text) : NULL;
     Py_XDECREF(text);
+    /* nested deeper than the caller's stack allows, or with an int of more digits than int() takes
+     */
+    if (text && !object &&
+        (PyErr_ExceptionMatches(PyExc_ValueError) ||
+         PyErr_ExceptionMatches(PyExc_RecursionError))) {
+        PyErr_Clear();
+        object = Py_NewRef(Py_Ellipsis);
+    }
     return object;
 }
 

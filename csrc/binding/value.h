@@ -10,7 +10,8 @@
  * TypeError or ValueError (an int of more than 64 bits). */
 int value_from_object(PyObject *object, opf_value *value);
 
-/* Returns a value as a new object (JSON as json.loads gives it), or NULL with an exception. */
+/* Returns a value as a new object (JSON as json.loads gives it, ... if it doesn't), or NULL with an
+ * exception. */
 PyObject *value_as_object(State *state, const opf_value *value);
 
 /* Returns UTF-8 as a str, with what is none of it replaced; None for NULL. NULL with an exception.
