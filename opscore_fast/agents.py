@@ -20,7 +20,7 @@ from locust.user.task import (
     DefaultTaskSet,
 )
 
-from opscore_fast import fleet, native_table, options, statistics
+from opscore_fast import fleet, listeners, native_table, options, waits
 from opscore_fast._core import Plan
 from opscore_fast.http_session import with_tls
 from opscore_fast.recording.record import record, slot_values
@@ -178,13 +178,15 @@ def _plan_of(user: Any) -> tuple[Plan, tuple[Any, ...]]:
             if kind not in _plans:
                 recorded = record(user)
                 fleet.running()
-                _plans[kind] = Plan(recorded, _pool_arguments(user))
+                plan = Plan(recorded, _pool_arguments(user))
+                waits.draw(plan, user)
+                _plans[kind] = plan
             row = slot_values(user, _plans[kind].source)
         except (NotRecordable, ValueError) as refusal:
             if kind not in _refused:
                 _refused[kind] = refusal
                 _tell_refusal(user, refusal)
-            if isinstance(refusal, NotRecordable):
+            if isinstance(refusal, NotRecordable) and not user.required:
                 native_table.note(user, refusal)
             raise
         native_table.note(user, _plans[kind].source)
@@ -220,16 +222,14 @@ def _pool_arguments(user: Any) -> dict[str, Any]:
 
 def _refuse_listeners(environment: Environment) -> None:
     """Raise NotRecordable if anybody but Locust listens to requests, which are no events here."""
-    for handler in environment.events.request._handlers:
-        if statistics.runner_behind(handler) is None:
-            code = getattr(handler, "__code__", None)
-            raise NotRecordable(
-                getattr(code, "co_filename", getattr(handler, "__module__", "?")),
-                getattr(code, "co_firstlineno", 0),
-                "a listener of events.request",
-                "native agents count their requests, and fire no event for each",
-                "take the listener away, or run this class as HttpUser",
-            )
+    listener = listeners.foreign(environment)
+    if listener is not None:
+        raise NotRecordable(
+            *listeners.place_of(listener),
+            "a listener of events.request",
+            "native agents count their requests, and fire no event for each",
+            "take the listener away, or run this class as HttpUser",
+        )
 
 
 def _tell_refusal(user: Any, refusal: NotRecordable | ValueError) -> None:

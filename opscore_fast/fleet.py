@@ -10,6 +10,7 @@ from __future__ import annotations
 import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
 
 import itertools
+import logging
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -19,9 +20,11 @@ import gevent
 from gevent.event import Event
 from gevent.queue import SimpleQueue
 
-from opscore_fast import cpu
+from opscore_fast import cpu, listeners, waits
 from opscore_fast._core import Fleet, Plan
 from opscore_fast.tallies import Tally, merge, tell_exceptions
+
+logger = logging.getLogger(__name__)
 
 AFTER_TASK, AFTER_REQUEST, NOW = range(3)
 """How agents are made to end: opf_stop of csrc/agent/fleet.h."""
@@ -31,9 +34,6 @@ ASKED, STOP_USER, FAILED, ON_START_RAISED = range(4)
 
 MOST_THREADS = 256
 """OPF_FLEET_THREADS of csrc/agent/fleet.h."""
-
-SAMPLES = 4096
-"""Waits that are drawn at a time for a wait_time that is the user's own: OPF_SAMPLES_N."""
 
 DRAW_EVERY = 20
 """Askings between two times that waits are drawn."""
@@ -185,12 +185,6 @@ class _Numbers:
         self._room = max(64, 2 * len(kept))
 
 
-def _draw_waits(plan: Plan, user: Any) -> None:
-    """Have a user's own wait_time functions say how long the agents wait next."""
-    for number, function in enumerate(plan.source.samples):
-        plan.set_samples(number, [float(function(user)) for _ in range(SAMPLES)])
-
-
 class _Running:
     """The fleet of this process, once there is one."""
 
@@ -199,19 +193,33 @@ class _Running:
         self.users: dict[Plan, Any] = {}  # of each plan the one that came last
         self.numbers = _Numbers()
         self.living = 0  # agents
+        self.listeners: list[Any] = []  # that were told of
         hub: Any = gevent.get_hub()
         self.watcher = hub.loop.io(self.fleet.fileno(), 1)
         self.watcher.start(self.take)
         self.asking = gevent.spawn(self._ask)
 
     def _ask(self) -> None:
+        renewal = waits.Renewal()
         for number in itertools.count(1):
             gevent.sleep(ASK_S)
             if self.living:
                 self.fleet.ask()
             if self.living and not number % DRAW_EVERY:
-                for plan, user in self.users.items():
-                    _draw_waits(plan, user)
+                renewal.run(dict(self.users))
+                self._look_for_listeners()
+
+    def _look_for_listeners(self) -> None:
+        """Say once of a listener to requests that came after the agents had begun."""
+        for user in list(self.users.values()):
+            listener = listeners.foreign(user.environment)
+            if listener is not None and listener not in self.listeners:
+                self.listeners.append(listener)
+                logger.error(
+                    "%s listens to events.request; native agents count their requests, and fire no"
+                    " event for each: what is under way goes on without it",
+                    ":".join(map(str, listeners.place_of(listener))),
+                )
 
     def take(self) -> None:
         """Merge all that was handed over, then tell of ends: of so many at most at a time."""
@@ -243,8 +251,6 @@ def running() -> _Running:
 def watch(user: Any, plan: Plan, *, remembers: bool = True) -> Watch:
     """Return a Watch for agents of the plan, to which add() adds some."""
     here = running()
-    if plan not in here.users:
-        _draw_waits(plan, user)
     here.users[plan] = user
     if user.environment.runner is not None:
         cpu.watch(user.environment.runner, here.fleet)

@@ -164,6 +164,54 @@ def test_own_wait_time(tmp_path: Path) -> None:
     assert 20 < requests["POST", STATE] < 800
 
 
+@pytest.mark.parametrize(
+    ("wait", "why"),
+    [
+        ('lambda self: "soon"', "it returned 'soon', which is no number of seconds"),
+        ("lambda self: float('nan')", "it returned nan, which is no number of seconds"),
+        ("lambda self: {}[0]", "it raised KeyError(0)"),
+    ],
+)
+def test_own_wait_time_that_is_none(tmp_path: Path, wait: str, why: str) -> None:
+    locustfile = write_agents(tmp_path, UPDATE, wait)
+    line = 1 + next(i for i, text in enumerate(locustfile.read_text().split("\n")) if wait in text)
+    with running_standin() as standin:
+        command = ("-m", "locust", "-f", str(locustfile), "--headless", "--only-summary")
+        ended = finish(
+            python(*command, "--host", standin.url, "-u", "2", "-t", "20s", cwd=tmp_path)
+        )
+    assert ended.code == 1, ended.output
+    assert f"Agent can't run natively: {locustfile}:{line}: wait_time: {why}; " in ended.output
+    assert "Traceback" not in ended.output
+
+
+LATER = """
+import gevent
+from locust import events
+
+@events.test_start.add_listener
+def listen_later(environment, **_):
+    def listen(**_):
+        pass
+    gevent.spawn_later(1, environment.events.request.add_listener, listen)
+"""
+
+
+def test_what_goes_wrong_later(tmp_path: Path) -> None:
+    """A wait_time that begins to fail, and a listener that comes late, are told of, once."""
+    wait = "lambda self, left=iter(range(5000)): next(left) * 0 + 0.01"
+    locustfile = write_agents(tmp_path, UPDATE, wait)
+    (tmp_path / "later.py").write_text(LATER)
+    options = ("-u", "2", "-r", "2", "-t", "12s")
+    output, requests, _, answered = run(
+        tmp_path, Path(f"{locustfile},{tmp_path / 'later.py'}"), *options, module="locust"
+    )
+    assert requests == answered
+    assert output.count("the agents of Agent wait as they did before: ") == 1, output
+    assert "wait_time: it raised StopIteration()" in output
+    assert output.count("later.py:7 listens to events.request; ") == 1, output
+
+
 def test_stop_user(tmp_path: Path) -> None:
     """Each does one update; Locust puts another in its place."""
     locustfile = write_agents(tmp_path, UPDATE + "        raise StopUser()")
