@@ -16,7 +16,9 @@ import requests
 from locust.env import Environment
 from locust.event import EventHook
 from locust.exception import CatchResponseError, ResponseError
+from locust.user import User
 from locust.user.task import TaskSet
+from requests.structures import CaseInsensitiveDict
 
 from opscore_fast.http_session import HttpSession, _timeouts, default_headers
 from opscore_fast.recording.branches import Part, Parts, Ref, RequestSpec
@@ -25,6 +27,8 @@ from opscore_fast.recording.plan import Encoding, Kind, Op, Take, Test
 from opscore_fast.recording.refusal import Refusal
 from opscore_fast.recording.rest import rest, rest_
 from opscore_fast.recording.runtime import EndOfPath, Runtime
+from opscore_fast.recording.set_up import Kept, SetUp
+from opscore_fast.recording.start import HEADERS, Way
 from opscore_fast.recording.symbols import (
     Bytes,
     Json,
@@ -39,8 +43,8 @@ from opscore_fast.recording.symbols import (
 from opscore_fast.sessions import FastHttpSession
 from opscore_fast.urls import with_params
 
-HEADERS, AUTH = "client.headers", "client.auth"
-"""First steps of slots' paths: a header of the session by its name, its Authorization."""
+AUTH = "client.auth"
+"""First step of a slot's path: the Authorization header of the session."""
 
 _NOWHERE = "/nonexistent/opscore-fast"  # a socket that no connection is made to
 
@@ -68,7 +72,11 @@ def session_auth(user: Any) -> str | None:
     client = user.client
     if isinstance(client, FastHttpSession):
         return client.auth_header
-    auth = client.auth
+    return basic_header(client.auth)
+
+
+def basic_header(auth: Any) -> str | None:
+    """Return the Authorization header for a session's auth. Raises ValueError as session_auth."""
     if auth is None:
         return None
     if isinstance(auth, tuple):
@@ -88,18 +96,70 @@ class Slots:
     def __init__(self) -> None:
         self.kinds: dict[tuple[str | int, ...], Kind] = {}
         self.shapes: dict[tuple[str | int, ...], Any] = {}
+        self.set_up: SetUp | None = None
+        """What a recorded on_start leaves; None: on_start has run on the user."""
 
 
 class Agent(Native):
-    """The user, as a task sees it."""
+    """The user, as a task sees it. way: what on_start has set, while that is recorded."""
 
-    __slots__ = ("client", "slots", "user")
+    __slots__ = ("_headers", "client", "slots", "user", "way")
 
-    def __init__(self, rt: Runtime, user: Any, slots: Slots) -> None:
-        object.__setattr__(self, "rt", rt)
-        object.__setattr__(self, "user", user)
-        object.__setattr__(self, "slots", slots)
+    def __init__(self, rt: Runtime, user: Any, slots: Slots, way: Way | None = None) -> None:
+        for name, value in {"rt": rt, "user": user, "slots": slots, "way": way}.items():
+            object.__setattr__(self, name, value)
         object.__setattr__(self, "client", Client(rt, self))
+        object.__setattr__(self, "_headers", None)
+        if way is not None and isinstance(user.client, HttpSession):
+            way.headers = self._first_headers()
+
+    def _first_headers(self) -> Any:
+        """Return the headers of the session before on_start, those of the user's own as symbols."""
+        headers, own = self.user.client.headers, session_headers(self.user)
+        return type(headers)(
+            {
+                name: self._kept_header(name) if name in own else value
+                for name, value in headers.items()
+            }
+        )
+
+    def _kept_header(self, name: str) -> Any:
+        path = (HEADERS, name)
+        if path not in self.rt.attributes:
+            self.rt.attributes[path] = self.slot(path, Kind.TEXT)
+        return self.rt.attributes[path]
+
+    def headers(self) -> Any:
+        """Return the headers of the session, a mapping of texts and symbols."""
+        if self.way is not None and self.way.headers is not None:
+            return self.way.headers
+        if self._headers is None:
+            object.__setattr__(self, "_headers", self._made_headers())
+        return self._headers
+
+    def _made_headers(self) -> Any:
+        if isinstance(self.user.client, FastHttpSession):
+            return {name: self._kept_header(name) for name in session_headers(self.user)}
+        if self.slots.set_up is None:
+            return self._first_headers()
+        made = CaseInsensitiveDict[Any]()
+        for name, form in self.slots.set_up.headers.items():
+            if not isinstance(form, Kept):
+                made[name] = form
+            elif not form.maybe or self.rt.fork(Test.SET, Ref(slot=form.path), 0):
+                made[name] = self._kept_header(name)
+        return made
+
+    def authorization(self) -> Any:
+        """Return the session's Authorization header: None, a text or a symbol."""
+        made = self.way.session if self.way is not None else None
+        if made is None and self.slots.set_up is not None:
+            made = self.slots.set_up.session
+        if made is not None and "auth" in made:
+            return basic_header(made["auth"])
+        if session_auth(self.user) is None:
+            return None
+        return self.slot((AUTH,), Kind.TEXT)
 
     def actual(self) -> Any:
         """Return what it stands for."""
@@ -111,13 +171,24 @@ class Agent(Native):
 
     def has(self, name: str) -> bool:
         """Return whether there is an attribute; hasattr()."""
-        return (name,) in self.rt.attributes or hasattr(self.user, name)
+        if (name,) in self.rt.attributes or hasattr(self.user, name):
+            return True
+        made = self.slots.set_up.attributes.get(name) if self.slots.set_up else None
+        if isinstance(made, Kept) and made.maybe:
+            return self.rt.fork(Test.SET, Ref(slot=made.path), 0)
+        return made is not None or (
+            self.slots.set_up is not None and name in self.slots.set_up.attributes
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        rt = self.rt
-        if (name in self.user.__dict__ and name not in LOCUSTS) or (name,) in rt.attributes:
+        rt, set_up = self.rt, self.slots.set_up
+        if set_up is not None and name in set_up.attributes and (name,) not in rt.attributes:
+            return self._set_up_attribute(name, set_up.attributes[name])
+        own = name in self.user.__dict__ and name not in LOCUSTS
+        changes = (name,) in rt.written and self.way is None  # if the class has it, too
+        if own or changes or (name,) in rt.attributes:
             return self._attribute(name)
         if name == "environment":
             return _Environment(rt, self.user.environment)
@@ -143,6 +214,25 @@ class Agent(Native):
         if isinstance(read, list | dict):
             self.rt.note_shared(read)
         return read
+
+    def _set_up_attribute(self, name: str, form: Any) -> Any:
+        """Return what on_start has left as an attribute."""
+        rt = self.rt
+        if isinstance(form, Kept) and form.maybe and not rt.fork(Test.SET, Ref(slot=form.path), 0):
+            what = f"{type(self.user).__name__!r} object has no attribute {name!r}"
+            raise rt.raising(AttributeError(what))
+        read = rt.attributes[name,] = self._symbols_of(form)
+        rt.note_shared(read)
+        return read
+
+    def _symbols_of(self, form: Any) -> Any:
+        if isinstance(form, Kept):
+            return self.slot(form.path, form.kind)
+        if type(form) is dict:
+            return {key: self._symbols_of(member) for key, member in form.items()}
+        if type(form) in (list, tuple):
+            return type(form)(self._symbols_of(member) for member in form)
+        return form
 
     def _symbols(self, path: tuple[str | int, ...], value: Any) -> Any:
         """Return a value of the user with symbols in the place of texts and numbers."""
@@ -178,7 +268,10 @@ class Agent(Native):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in LOCUSTS or (hasattr(type(self.user), name) and not _is_plain(self.user, name)):
             raise self.rt.refusal(f"self.{name} =", "an attribute of Locust's own, or a property")
-        self.store((name,), value)
+        if self.way is not None:
+            self.way.store(name, value)
+        else:
+            self.store((name,), value)
 
     def store(self, path: tuple[str | int, ...], value: Any) -> None:
         """Keep a text or number as an attribute of the agent."""
@@ -198,7 +291,8 @@ class Agent(Native):
 
 
 def _is_plain(user: Any, name: str) -> bool:
-    return type(getattr(type(user), name)) in (str, int, float, bool, type(None))
+    kinds = (str, int, float, bool, type(None), list, dict, tuple)
+    return type(getattr(type(user), name)) in kinds
 
 
 def shape(value: Any) -> Any:
@@ -208,7 +302,18 @@ def shape(value: Any) -> Any:
     return type(value).__name__, len(value)
 
 
+class _Nothing(Native):
+    """A method that does nothing."""
+
+    __slots__ = ()
+
+    def __call__(self) -> None:
+        pass
+
+
 def _class_attribute(rt: Runtime, instance: Any, cls: type, found: Any) -> Any:
+    if found is User.on_start:
+        return _Nothing(rt)
     if isinstance(found, FunctionType):
         if not rt.is_users(found):
             raise rt.refusal(f".{found.__name__}()", "a method of Locust's own is not recorded")
@@ -308,26 +413,48 @@ class _SessionHeaders(Native):
         self.agent = agent
 
     def _name(self, name: Any) -> str | None:
-        own = session_headers(self.agent.user)
-        return next((known for known in own if known.lower() == str(name).lower()), None)
+        return next(
+            (known for known in self.agent.headers() if known.lower() == str(name).lower()), None
+        )
 
     def __getitem__(self, name: Any) -> Any:
         known = self._name(name)
         if known is None:
             self._no(f"[{name!r}]", "set it in on_start")
-        path = (HEADERS, known)
-        if path not in self.rt.attributes:
-            self.rt.attributes[path] = self.agent.slot(path, Kind.TEXT)
-        return self.rt.attributes[path]
+        return self.agent.headers()[known]
 
     def __setitem__(self, name: Any, value: Any) -> None:
+        agent = self.agent
+        if agent.way is not None:
+            self._set_in_on_start(name, value)
+            return
         known = self._name(name)
-        if known is None or not isinstance(self.agent.user.client, HttpSession):
+        if known is None or not self._can_vary(known):
             self._no(f"headers[{name!r}] =", "set it in on_start first, if only to a space")
-        self.agent.store((HEADERS, known), value)
+        agent.store((HEADERS, known), value)
+        agent.headers()[known] = value
+
+    def _can_vary(self, known: str) -> bool:
+        agent = self.agent
+        if not isinstance(agent.user.client, HttpSession):
+            return False
+        return agent.slots.set_up is not None or known in session_headers(agent.user)
+
+    def _set_in_on_start(self, name: Any, value: Any) -> None:
+        if not isinstance(name, str) or not (isinstance(value, str | Sym)):
+            self._no(f"headers[{name!r}] =", "with a text")
+        headers = self.agent.headers()
+        if isinstance(headers, dict):
+            self.rt.store_into(headers)  # it may be one that agents share
+        headers[name] = value
 
     def __contains__(self, name: Any) -> bool:
         return self._name(name) is not None
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        """As dict.get."""
+        known = self._name(name)
+        return default if known is None else self.agent.headers()[known]
 
     def update(self, other: Mapping[str, Any]) -> None:
         """As dict.update."""
@@ -337,6 +464,7 @@ class _SessionHeaders(Native):
 
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 _IGNORED = ("verify", "cert")
+_SETTABLE = ("headers", "auth", "verify", "cert")
 _KNOWN = {
     "name", "catch_response", "data", "json", "params", "headers", "auth", "allow_redirects",
 }  # fmt: skip
@@ -366,9 +494,35 @@ class Client(Native):
         return super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name != "request_name":
+        if name == "request_name":
+            self.rt.request_name = value
+        elif self.agent.way is not None:
+            self._set_in_on_start(self.agent.way, name, value)
+        else:
             raise self.rt.refusal(f"client.{name} =", "it is for all requests", "do it in on_start")
-        self.rt.request_name = value
+
+    def _set_in_on_start(self, way: Way, name: str, value: Any) -> None:
+        if not isinstance(self.agent.user.client, HttpSession) or name not in _SETTABLE:
+            raise self.rt.refusal(f"client.{name} =", "it is not recorded")
+        if name != "headers":
+            self._set_constant(way, name, value)
+            return
+        if not isinstance(value, dict | CaseInsensitiveDict) or not all(
+            isinstance(key, str) and isinstance(member, str | Sym) for key, member in value.items()
+        ):
+            raise self.rt.refusal("client.headers =", "only a dict of texts is recorded")
+        way.headers = value if isinstance(value, dict) else value.copy()
+
+    def _set_constant(self, way: Way, name: str, value: Any) -> None:
+        try:
+            good = not has_symbol(value) and (name != "auth" or basic_header(value) is not None)
+        except ValueError:
+            good = False
+        if not good:
+            raise self.rt.refusal(
+                f"client.{name} =", "only what is the same for all agents is recorded, and Basic"
+            )
+        way.session[name] = value
 
     @contextmanager
     def _rename(self, name: Any) -> Generator[None]:
@@ -527,20 +681,18 @@ class _Build:
     def _session(self, own_auth: bool) -> tuple[Any, Any]:
         """Return a session like the user's whose agents' values are markers, and what its
         Authorization header is to be, if it is the session's."""
-        agent, user = self._agent, self._agent.user
-        session = user.client
+        agent, session = self._agent, self._agent.user.client
         unheard: Any = EventHook  # untyped in Locust
-        headers: dict[str, Any] = {}
-        for name in session_headers(user):
-            path = (HEADERS, name)
-            if path not in agent.rt.attributes:
-                agent.rt.attributes[path] = agent.slot(path, Kind.TEXT)
-            value = agent.rt.attributes[path]
-            headers[name] = self._markers.plant(value, Encoding.HEADER)
-        authorization = None
-        if session_auth(user) is not None and not own_auth:
-            value = agent.slot((AUTH,), Kind.TEXT)
-            authorization = self._markers.plant(value, Encoding.HEADER)
+        sent = agent.headers()
+        headers = {
+            name: self._markers.plant(value, Encoding.HEADER)
+            if isinstance(value, Native)
+            else value
+            for name, value in sent.items()
+        }
+        authorization = None if own_auth else agent.authorization()
+        if authorization is not None:
+            authorization = self._markers.plant(authorization, Encoding.HEADER)
         if self._fast:
             probe: Any = FastHttpSession(
                 session.base_url, unheard(), None, headers=headers, unix_socket=_NOWHERE
@@ -548,9 +700,7 @@ class _Build:
             probe.auth_header = authorization
             return probe, None
         probe = HttpSession(session.base_url, unheard(), None, unix_socket=_NOWHERE)
-        probe.headers = type(session.headers)(
-            {name: headers.get(name, value) for name, value in session.headers.items()}
-        )
+        probe.headers = type(sent)(headers)
         return probe, authorization
 
     def _split(self, text: str) -> Parts:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opscore_fast.recording.set_up import SetUp
 
 Operand = int
 Constant = None | bool | int | float | str
@@ -252,6 +255,8 @@ class Slot:
     path: tuple[str | int, ...]
     kind: Kind
     written: bool = False
+    set_up: bool = False
+    """The start program sets it: before, a user may have no such attribute."""
 
 
 @dataclass
@@ -278,6 +283,8 @@ class Plan:
     programs: list[Program] = field(default_factory=list)
     sets: list[TaskSet] = field(default_factory=list)
     start: int = NOTHING
+    set_up: SetUp | None = None
+    """What the start program leaves on a user; None: on_start runs in Python."""
     counters: list[tuple[int, int]] = field(default_factory=list)
     """First value and step."""
     samples: list[Any] = field(default_factory=list)

@@ -6,33 +6,41 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 
 from typing import Any
 
+from requests.structures import CaseInsensitiveDict
+
 from opscore_fast.http_session import HttpSession
 from opscore_fast.recording.branches import Builder
-from opscore_fast.recording.client import AUTH, HEADERS, session_auth, session_headers, shape
+from opscore_fast.recording.client import AUTH, session_auth, session_headers, shape
 from opscore_fast.recording.plan import Kind, Plan
 from opscore_fast.recording.refusal import NotRecordable
 from opscore_fast.recording.runtime import Runtime
+from opscore_fast.recording.set_up import MISSING, Path, SetUp, kept_in, restored
+from opscore_fast.recording.start import HEADERS
 from opscore_fast.recording.tasks import Recorder, place_of
 from opscore_fast.sessions import FastHttpSession
 
 __all__ = ["NotRecordable", "record", "slot_values"]
 
 _MISSING = object()
+_SCALARS = (str, int, float, bool, type(None))
 
 
-def record(user: Any) -> Plan:
+def record(user: Any, *, start: bool = False) -> Plan:
     """Return the plan of a user's tasks. user: an instance whose on_start has run.
 
-    Each task is recorded twice, with other markers; what differs is refused. Raises NotRecordable.
+    start: record on_start too, which has not run then. Each is recorded twice, with other markers;
+    what differs is refused. Raises NotRecordable.
     """
     _check_session(user)
-    written: frozenset[tuple[str | int, ...]] = frozenset()
+    written: frozenset[Path] = frozenset()
+    kept: frozenset[Path] = frozenset()
     while True:
-        plan, stored = _record_once(user, written)
-        if stored == written:
+        plan, stored, more = _record_once(user, written, start, kept)
+        if stored <= written and more <= kept:
             break
         written |= stored  # what tasks set has to be read in another way
-    again, _ = _record_once(user, written)
+        kept |= more  # what on_start does not always leave the same has to have a slot
+    again, _, _ = _record_once(user, written, start, kept)
     if again != plan:
         where, what = _difference(plan, again)
         file, _, line = where.rpartition(":")
@@ -44,15 +52,15 @@ def record(user: Any) -> Plan:
 
 
 def _record_once(
-    user: Any, written: frozenset[tuple[str | int, ...]]
-) -> tuple[Plan, set[tuple[str | int, ...]]]:
+    user: Any, written: frozenset[Path], start: bool, kept: frozenset[Path]
+) -> tuple[Plan, set[Path], set[Path]]:
     rt = Runtime()
     rt.written = written
     rt.note_shared(*user.__dict__.values())
     style = "fast" if isinstance(user.client, FastHttpSession) else "http"
     plan = Plan(type(user).__name__, style)
     plan.max_redirects = int(user.client.max_redirects)
-    recorder = Recorder(rt, user, plan)
+    recorder = Recorder(rt, user, plan, start=start, kept=kept)
     try:
         recorder.run()
     finally:
@@ -64,9 +72,18 @@ def _record_once(
     plan.counters = list(rt.counters)
     plan.shapes = list(recorder.slots.shapes.items())
     plan.base_url = str(user.client.base_url)
+    left = _left(plan.set_up)
     for index, slot in enumerate(plan.slots):
         plan.names[index] = ".".join(str(step) for step in slot.path)
-    return plan, rt.stored
+        slot.set_up = slot.path in left
+    return plan, rt.stored, recorder.merger.more
+
+
+def _left(set_up: SetUp | None) -> set[Path]:
+    """Return the paths of what a recorded on_start leaves and slots keep."""
+    if set_up is None:
+        return set()
+    return {one.path for made in (set_up.attributes, set_up.headers) for one in kept_in(made)}
 
 
 def _difference(first: Plan, second: Plan) -> tuple[str, str]:
@@ -110,8 +127,9 @@ def _check_session(user: Any) -> None:
         raise refuse("host", "it is no URL of http or https")
 
 
-def slot_values(user: Any, plan: Plan) -> tuple[str | int | float | bool | None, ...]:
-    """Return the values of a user for the plan's slots. user: its on_start has run.
+def slot_values(user: Any, plan: Plan) -> tuple[Any, ...]:
+    """Return the values of a user for the plan's slots. user: its on_start has run, or is part of
+    the plan; what it will set is Ellipsis then.
 
     Raises NotRecordable where it has other attributes than the user that was recorded.
     """
@@ -126,18 +144,23 @@ def slot_values(user: Any, plan: Plan) -> tuple[str | int | float | bool | None,
     if str(user.client.base_url) != plan.base_url:
         raise refuse(("host",), "it is not the same for all users")
     names = {slot.path[1] for slot in plan.slots if slot.path[0] == HEADERS}
-    if names and names != session_headers(user).keys():
+    if plan.set_up is not None:
+        names = set(plan.set_up.own_headers)
+    if (names or plan.set_up) and names != session_headers(user).keys():
         raise refuse((HEADERS,), "the session has other headers than the first user's")
     for path, expected in plan.shapes:
         value = _value(user, path)
         if not isinstance(value, dict | list | tuple) or shape(value) != expected:
             raise refuse(path, "it has other keys or another length than the first user's")
-    values = []
+    values: list[Any] = []
     for slot in plan.slots:
         value = _value(user, slot.path)
+        if slot.set_up:
+            values.append(value if type(value) in _SCALARS else ...)
+            continue
         if value is _MISSING and slot.written:
             value = None
-        if type(value) not in (str, int, float, bool, type(None)):
+        if type(value) not in _SCALARS:
             raise refuse(slot.path, "not set, or no text, number, bool or None")
         fixed = not slot.written and slot.kind is not Kind.NONE
         if fixed and _kind(value) is not slot.kind:
@@ -166,7 +189,35 @@ def _value(user: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def put_back(user: Any, plan: Plan, values: tuple[Any, ...]) -> None:
-    """Set the attributes of a user that tasks have set, from what its agent remembers."""
+    """Set the attributes of a user that tasks have set, from what its agent remembers.
+
+    If on_start is part of the plan, set what that has left, too.
+    """
+    if plan.set_up is not None:
+        _set_up(user, plan, values)
     for slot, value in zip(plan.slots, values, strict=True):
         if slot.written and len(slot.path) == 1 and value is not ...:
             setattr(user, str(slot.path[0]), value)
+
+
+def _set_up(user: Any, plan: Plan, values: tuple[Any, ...]) -> None:
+    made = plan.set_up
+    assert made is not None
+    slots = {slot.path: value for slot, value in zip(plan.slots, values, strict=True)}
+    for name, form in made.attributes.items():
+        value = restored(form, slots)
+        if value is not MISSING:
+            setattr(user, name, value)
+    if isinstance(user.client, HttpSession):
+        headers = {name: restored(form, slots) for name, form in made.headers.items()}
+        user.client.headers = CaseInsensitiveDict(
+            {name: value for name, value in headers.items() if value is not MISSING}
+        )
+        apply_session(user, plan)
+
+
+def apply_session(user: Any, plan: Plan) -> None:
+    """Set what a recorded on_start sets of the session for all agents."""
+    if plan.set_up is not None:
+        for name, value in plan.set_up.session.items():
+            setattr(user.client, name, value)

@@ -9,14 +9,18 @@ from types import FunctionType
 from typing import Any
 
 from locust import wait_time as waits
+from locust.exception import StopUser
+from locust.user import User
 from locust.user.sequential_taskset import SequentialTaskSet
 from locust.user.task import TaskSet as LocustTaskSet
 
 from opscore_fast.recording.branches import Builder
-from opscore_fast.recording.client import Agent, Slots, TaskSetSelf
+from opscore_fast.recording.client import Agent, Slots, TaskSetSelf, session_headers
 from opscore_fast.recording.plan import NOTHING, Pace, Plan, TaskSet, Wait
 from opscore_fast.recording.refusal import NotRecordable
 from opscore_fast.recording.runtime import Runtime
+from opscore_fast.recording.set_up import Differs, Merger, Path, SetUp
+from opscore_fast.recording.start import Way, merged
 
 _CODES = {
     waits.between(0, 1).__code__: Pace.BETWEEN,
@@ -44,10 +48,22 @@ def wait_of(plan: Plan, function: Any) -> Wait:
 
 
 class Recorder:
-    """Records all tasks of a user into a plan."""
+    """Records all tasks of a user into a plan, and its on_start if it has one and start says so.
 
-    def __init__(self, rt: Runtime, user: Any, plan: Plan) -> None:
+    kept: what on_start sets that slots have to keep.
+    """
+
+    def __init__(
+        self,
+        rt: Runtime,
+        user: Any,
+        plan: Plan,
+        *,
+        start: bool = False,
+        kept: frozenset[Path] = frozenset(),
+    ) -> None:
         self.rt, self.user, self.plan = rt, user, plan
+        self.start, self.merger = start, Merger(kept | rt.written)
         self.slots = Slots()
         self.trees: list[tuple[str, Any]] = []
         self._programs: dict[Any, int] = {}
@@ -58,10 +74,45 @@ class Recorder:
         cls = type(self.user)
         own = TaskSet(False, [], wait_of(self.plan, cls.wait_time), NOTHING, cls.__name__)
         self.plan.sets.append(own)
+        if self.start and cls.on_start is not User.on_start:
+            self.slots.set_up = self.plan.set_up = self._record_start(cls)
         for task in cls.tasks:
             own.choices.append(self._choice(task, None))
         if not own.choices:
             raise NotRecordable(*place_of(cls), cls.__name__, "it has no tasks")
+
+    def _record_start(self, cls: type[User]) -> SetUp:
+        """Record on_start; returns what it leaves."""
+        slots, rt = self.slots, self.rt
+        own = tuple(session_headers(self.user))
+        function: Any = cls.on_start
+        ways: list[SetUp] = []
+
+        def run() -> None:
+            way = Way(rt, slots.kinds, self.merger.slots)
+            agent = Agent(rt, self.user, slots, way)
+            try:
+                rt.rewritten(function)(agent)
+            except StopUser:
+                way.left()  # on_stop may want it
+                raise
+            ways.append(way.left())
+
+        if not isinstance(function, FunctionType):
+            raise NotRecordable(*place_of(cls), "on_start", "only functions are recorded")
+        self.plan.start = len(self.trees)
+        self.trees.append((function.__name__, rt.record(run, function)))
+        place = function.__code__.co_filename, function.__code__.co_firstlineno
+        if not ways:
+            raise NotRecordable(*place, "on_start", "it never comes to its end")
+        try:
+            made = merged(ways, self.merger, _defaults(self.user, ways))
+        except Differs as differs:
+            what = ".".join(map(str, differs.path))
+            why = "it is a text or number one time, and something else another time"
+            raise NotRecordable(*place, what, why) from None
+        made.own_headers = own
+        return made
 
     def _choice(self, task: Any, owner: type[LocustTaskSet] | None) -> tuple[str, int]:
         if isinstance(task, type) and issubclass(task, LocustTaskSet):
@@ -115,6 +166,12 @@ class Recorder:
         """Put the programs into the plan."""
         for name, tree in self.trees:
             self.plan.programs.append(tree.lower(name, builder))
+
+
+def _defaults(user: Any, ways: list[SetUp]) -> dict[str, Any]:
+    """Return what a user has of the attributes that on_start sets, without it."""
+    names = {name for way in ways for name in way.attributes}
+    return {name: getattr(user, name) for name in names if hasattr(user, name)}
 
 
 def place_of(cls: type) -> tuple[str, int]:

@@ -1,0 +1,133 @@
+"""What a recorded on_start leaves on its user: attributes, headers and settings of the session.
+
+Where each agent may have another value, a slot keeps it (Kept); what is the same for all agents is
+no slot, and tasks read it as they read an attribute of the class.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from opscore_fast.recording.plan import Kind
+
+Path = tuple[str | int, ...]
+
+MISSING: Any = object()
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What stands for a value that a slot keeps. maybe: on_start does not always set it."""
+
+    path: Path
+    kind: Kind = field(default=Kind.UNSET, compare=False)
+    maybe: bool = field(default=False, compare=False)
+
+
+@dataclass
+class SetUp:
+    """What on_start leaves. Values are constants, Kept, and lists, tuples and dicts of these."""
+
+    attributes: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, Any] = field(default_factory=dict)
+    """All headers of an HttpSession, but not those of a FastHttpSession, which are the class's."""
+    session: dict[str, Any] = field(default_factory=dict)
+    """Constants among the session's attributes, by name: auth, verify, cert."""
+    own_headers: tuple[str, ...] = ()
+    """Headers that a user's session has before."""
+
+
+class Differs(Exception):
+    """on_start leaves what has another shape from one time to the next: (path)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(path)
+
+
+class Merger:
+    """Brings together what the ways through an on_start leave.
+
+    slots: the paths that slots keep so far; more: those that have to be, too.
+    """
+
+    def __init__(self, slots: frozenset[Path]) -> None:
+        self.slots = slots
+        self.more: set[Path] = set()
+
+    def merge(self, path: Path, found: list[Any]) -> Any:
+        """Return what stands for values of a path; MISSING: not set. Raises Differs."""
+        first = found[0]
+        if all(type(one) is dict and one.keys() == first.keys() for one in found):
+            return {key: self.merge((*path, key), [one[key] for one in found]) for key in first}
+        if type(first) in (list, tuple) and all(
+            type(one) is type(first) and len(one) == len(first) for one in found
+        ):
+            members = zip(*found, strict=True)
+            return type(first)(
+                self.merge((*path, number), list(member)) for number, member in enumerate(members)
+            )
+        if path in self.slots:
+            return self._kept(path, found)
+        if all(_same(one, first) for one in found):
+            return first
+        self.more.add(path)
+        return self._kept(path, found)
+
+    def _kept(self, path: Path, found: list[Any]) -> Kept:
+        kinds, maybe = set(), False
+        for one in found:
+            if isinstance(one, Kept):
+                kinds.add(one.kind)
+                maybe = maybe or one.maybe
+            elif one is MISSING:
+                maybe = True
+            elif type(one) in _SCALARS:
+                kinds.add(kind_of_constant(one))
+            else:
+                raise Differs(path)
+        if path[0] == "client" or (maybe and len(path) > 1 and path[0] != "client.headers"):
+            raise Differs(path)
+        kind = kinds.pop() if len(kinds) == 1 else Kind.UNSET
+        return Kept(path, kind, maybe)
+
+
+def kind_of_constant(value: Any) -> Kind:
+    """Return the kind of a scalar."""
+    kinds = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT}
+    return kinds.get(type(value), Kind.NONE)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and bool(one == other))
+
+
+def kept_in(value: Any) -> Iterator[Kept]:
+    """Yield what of a value slots keep."""
+    if isinstance(value, Kept):
+        yield value
+    elif isinstance(value, dict):
+        for member in value.values():
+            yield from kept_in(member)
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from kept_in(member)
+
+
+def restored(value: Any, slots: dict[Path, Any]) -> Any:
+    """Return a value with what slots keep put in, or MISSING if some of it is not set."""
+    if isinstance(value, Kept):
+        found = slots.get(value.path, ...)
+        return MISSING if found is ... else found
+    if type(value) is dict:
+        members = {key: restored(member, slots) for key, member in value.items()}
+        return MISSING if any(one is MISSING for one in members.values()) else members
+    if type(value) in (list, tuple):
+        listed = [restored(member, slots) for member in value]
+        return MISSING if any(one is MISSING for one in listed) else type(value)(listed)
+    return copy.copy(value)
