@@ -50,6 +50,7 @@ LIBRARIES = (
     Library("zlib", "zlib", "zlib1g-dev"),
     Library("brotli", "libbrotlidec", "libbrotli-dev"),
     Library("libcurl", "libcurl", "libcurl4-openssl-dev", "7.88"),
+    Library("nghttp2", "libnghttp2", "libnghttp2-dev", "1.50"),
     Library("PCRE2", "libpcre2-8", "libpcre2-dev", "10.30"),
 )
 

@@ -51,8 +51,11 @@ typedef enum opf_failure {
     OPF_FAIL_DECODE, /* the body does not decode by its Content-Encoding; detail names the coding */
     OPF_FAIL_PROXY,  /* the proxy was not reached, or refused or failed to pass the request on:
                         detail, err, proxy_status */
-    OPF_FAIL_NOMEM,  /* out of memory on our side */
-    OPF_FAIL_CANCELLED /* its owner lost interest: opf_exchange_cancel */
+    OPF_FAIL_STREAM_RESET, /* HTTP/2: the server ended the request's stream; detail: its code */
+    OPF_FAIL_GOAWAY,       /* HTTP/2: the server went away without an answer; detail: its code */
+    OPF_FAIL_NO_HTTP2,     /* the server doesn't speak HTTP/2, which was asked for; detail */
+    OPF_FAIL_NOMEM,        /* out of memory on our side */
+    OPF_FAIL_CANCELLED     /* its owner lost interest: opf_exchange_cancel */
 } opf_failure;
 
 /* How far a request had come. */
@@ -99,6 +102,11 @@ void opf_engine_free(opf_engine *engine);
 
 /* The descriptor to watch for reading. The engine owns it. */
 int opf_engine_fd(const opf_engine *engine);
+
+/* Between the two, requests over HTTP/2 that are submitted wait for each other, so that many of
+ * them are written at a time; the second call writes them. opf_engine_poll does both by itself. */
+void opf_engine_hold(opf_engine *engine);
+void opf_engine_flush(opf_engine *engine);
 
 /* Does what is ready, after waiting up to timeout_ms for something (0: not at all; -1: without
  * limit), in bounded time. Returns the number of things done, or OPF_ESYS, OPF_EFORKED. */
@@ -182,11 +190,22 @@ typedef struct opf_network_options {
     bool delay;            /* let the kernel hold small writes back (no TCP_NODELAY) */
 } opf_network_options;
 
+/* Whether HTTP/2 is spoken. */
+typedef enum opf_http2 {
+    OPF_HTTP2_OFF = 0,
+    OPF_HTTP2_AUTO, /* by https, if the server chooses it (ALPN); else HTTP/1.1 */
+    OPF_HTTP2_PRIOR /* by http and https, without asking: the server is known to speak it */
+} opf_http2;
+
 typedef struct opf_pool_options {
-    uint32_t concurrency;  /* connections to one origin at most; 0: 10 */
-    opf_timeouts timeouts; /* of requests that have none of their own */
-    size_t max_headers;    /* of a response, status line and trailers included; 0: 64 KiB */
-    size_t max_body;       /* of a response, as sent and decoded; 0: 1 GiB */
+    uint32_t concurrency; /* connections to one origin at most; 0: 10 */
+    opf_http2 http2;
+    uint32_t http2_connections; /* to an origin that speaks HTTP/2, in the place of concurrency;
+                                   0: 1 */
+    uint32_t http2_window;      /* bytes of a stream that the server may send ahead; 0: 1 MiB */
+    opf_timeouts timeouts;      /* of requests that have none of their own */
+    size_t max_headers;         /* of a response, status line and trailers included; 0: 64 KiB */
+    size_t max_body;            /* of a response, as sent and decoded; 0: 1 GiB */
     opf_tls_options tls;
     const char *server_name; /* sent (SNI) and checked in the place of the URL's host; NULL: that */
     bool tls_resume;         /* keep TLS sessions, each origin's for its next connections */
@@ -338,6 +357,7 @@ typedef struct opf_result {
     const char *detail;  /* constant text; NULL: none */
     int status;          /* 0: no status line came */
     int http_minor;      /* of the response: HTTP/1.x */
+    bool http2;          /* it was HTTP/2 */
     const char *head;    /* the reason phrase, names and values of the fields */
     uint32_t reason_len; /* of the reason phrase, which stands first */
     const opf_field *fields;
@@ -353,7 +373,10 @@ typedef struct opf_result {
     uint64_t head_ns; /* of a stream: when its headers had reached the kernel; 0: not yet */
     uint64_t seen_ns; /* when the engine saw it: seen_ns - end_ns is the client's own lag */
     uint64_t idle_ns; /* how long the connection had been idle before; 0 on a new one */
-    uint32_t carried; /* requests that the connection had carried before */
+    uint64_t queue_ns; /* how long it waited for a connection or a stream, which is no part of the
+                          above; 0: not at all */
+    uint32_t carried;  /* requests that the connection had carried before */
+    uint32_t resent; /* times that it was sent again, as the server had not looked at it (HTTP/2) */
     bool has_set_cookie; /* a Set-Cookie header is among the fields */
     bool kernel_time;    /* end_ns is the kernel's stamp */
     bool via_curl;       /* libcurl did it; times are the clock's, and bytes_received has no framing

@@ -220,6 +220,27 @@ class ProxyRefused(ProxyError, ConnectionRefusedError):
     """Nothing listens where the proxy should be."""
 
 
+class StreamReset(RequestError, requests.exceptions.ConnectionError, ConnectionResetError):
+    """The server ended the request's HTTP/2 stream (RST_STREAM)."""
+
+
+class BodyStreamReset(StreamReset, requests.exceptions.ChunkedEncodingError):
+    """The server ended the HTTP/2 stream within the body."""
+
+
+class GoingAway(
+    RequestError,
+    requests.exceptions.ConnectionError,
+    HTTPConnectionClosed,
+    RemoteDisconnected,
+):
+    """The server said that it goes away (GOAWAY) and did not answer the request."""
+
+
+class NoHttp2(ProtocolError):
+    """HTTP/2 was asked for without asking the server first, which doesn't speak it."""
+
+
 class OutOfMemory(RequestError, MemoryError, HTTPParseError):
     """There was no memory for the request on this side."""
 
@@ -266,6 +287,9 @@ _FAILURES: tuple[tuple[type[RequestError], str], ...] = (
     (BodyTooLarge, "response body from {server} exceeds {limit} bytes"),
     (DecodeError, "response body from {server} is not valid {detail}"),
     (ProxyError, "no way to {server} by proxy {proxy}: {detail}"),
+    (StreamReset, "{server} ended the request's HTTP/2 stream while {doing}: {detail}"),
+    (GoingAway, "{server} went away (HTTP/2 GOAWAY) without an answer: {detail}"),
+    (NoHttp2, "{server} does not speak HTTP/2: {detail}"),
     (OutOfMemory, "out of memory for a request to {server}"),
     (RequestTimeout, "gevent.Timeout on a request to {server} while {doing}"),
 )
@@ -276,6 +300,7 @@ _IN_BODY: dict[type[RequestError], type[RequestError]] = {
     ReadTimeout: BodyTimeout,
     ConnectionReset: BodyReset,
     ProtocolError: BodyProtocolError,
+    StreamReset: BodyStreamReset,
 }
 
 

@@ -184,6 +184,7 @@ static PyObject *Engine_dispatch(Engine *self, PyObject *Py_UNUSED(ignored))
     if (opf_engine_poll(self->engine, 0) == OPF_ESYS)
         return PyErr_SetFromErrno(PyExc_OSError);
     Py_INCREF(self);
+    opf_engine_hold(self->engine);
     /* a greenlet's next request is done in a later poll, so this ends */
     while (self->ready_first) {
         Response *response = self->ready_first;
@@ -198,6 +199,7 @@ static PyObject *Engine_dispatch(Engine *self, PyObject *Py_UNUSED(ignored))
             report_error(self, state);
         Py_DECREF(greenlet);
     }
+    opf_engine_flush(self->engine);
     int ret = self->n_waiting ? 0 : hold_loop(self, false, state);
     Py_DECREF(self);
     if (ret != 0)

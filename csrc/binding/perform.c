@@ -295,6 +295,8 @@ int Session_transmit(Session *self, Call *call, Response *response, SubmitFn *su
         const opf_result *result = opf_exchange_result(response->exchange);
         if (!*start)
             *start = result->start_ns;
+        response->retries += (int)result->resent;
+        self->retries += result->resent;
         if (tries >= call->max_retries || !was_lost(result) || !is_idempotent(call->method))
             return 0;
         response->retries++;

@@ -267,6 +267,29 @@ static PyObject *get_transport(Response *self, void *Py_UNUSED(closure))
     return PyUnicode_FromString(Response_result(self)->via_curl ? "libcurl" : "opscore_fast");
 }
 
+static PyObject *get_http_version(Response *self, void *Py_UNUSED(closure))
+{
+    const opf_result *result = Response_result(self);
+    if (!result->status)
+        Py_RETURN_NONE;
+    return result->http2 ? PyUnicode_FromString("2")
+                         : PyUnicode_FromFormat("1.%d", result->http_minor);
+}
+
+static PyObject *get_trailers(Response *self, void *Py_UNUSED(closure))
+{
+    const opf_result *result = Response_result(self);
+    PyObject *trailers = PyList_New((Py_ssize_t)result->n_trailers);
+    for (uint32_t i = 0; trailers && i < result->n_trailers; i++) {
+        PyObject *both = pair(result->head, &result->fields[result->n_fields + i]);
+        if (!both)
+            Py_CLEAR(trailers);
+        else
+            PyList_SET_ITEM(trailers, (Py_ssize_t)i, both);
+    }
+    return trailers;
+}
+
 static PyObject *get_history(Response *self, void *Py_UNUSED(closure))
 {
     if (!self->history)
@@ -383,6 +406,11 @@ static PyGetSetDef Response_getset[] = {
     {"transport", (getter)get_transport, NULL,
      "str: what carried the last request: 'opscore_fast', or 'libcurl' (proxies, Digest ...)",
      NULL},
+    {"http_version", (getter)get_http_version, NULL,
+     "str: the version of HTTP that the response came in: '2', '1.1' or '1.0'; None: none came",
+     NULL},
+    {"trailers", (getter)get_trailers, NULL,
+     "list: (name, value) of each field behind the body, in their order", NULL},
     {"error", (getter)get_error, (setter)set_error,
      "Exception: what makes the request a failure, or None", NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},

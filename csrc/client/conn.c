@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "client/engine.h"
+#include "client/mux.h"
 
 /* How much of a stream is held that nobody has taken. */
 #define HELD_MAX (256U << 10)
@@ -42,6 +43,11 @@ static void fire_by(opf_conn *conn, uint64_t at)
         opf_loop_timer_set(engine_of(conn)->loop, &conn->timer, at);
 }
 
+void opf_conn_fire_by(opf_conn *conn, uint64_t at)
+{
+    fire_by(conn, at);
+}
+
 static void set_deadline(opf_conn *conn, uint64_t now, uint64_t timeout)
 {
     conn->deadline = timeout ? now + timeout : 0;
@@ -67,6 +73,8 @@ void opf_conn_free(opf_conn *conn, bool polite)
         detach(conn);
         opf_exchange_let_go(exchange);
     }
+    if (conn->mux)
+        opf_mux_free(conn->mux, polite);
     opf_dial_cancel(&conn->dial);
     opf_loop_unwatch(engine->loop, &conn->watch);
     opf_loop_timer_clear(engine->loop, &conn->timer);
@@ -103,6 +111,11 @@ static void note_end(opf_conn *conn, opf_exchange *exchange, bool stamped)
         engine->totals.stamped++;
     else
         engine->totals.unstamped++;
+}
+
+void opf_conn_note_end(opf_conn *conn, opf_exchange *exchange, bool stamped)
+{
+    note_end(conn, exchange, stamped);
 }
 
 /* What is there to be sent at a time, whether or not it is sent already: the request's head or the
@@ -161,6 +174,7 @@ static void finish(opf_conn *conn, opf_failure failure, int err, const char *det
     exchange->result.bytes_received = conn->h1.head_bytes + conn->h1.body_bytes;
     if (conn->h1.headers_done)
         exchange->result.phase = OPF_PHASE_BODY; /* finishing well makes it DONE */
+    bool connecting = conn->state == OPF_CONN_DIALLING || conn->state == OPF_CONN_HANDSHAKE;
     detach(conn);
     if (keep) {
         conn->state = OPF_CONN_IDLE;
@@ -174,7 +188,14 @@ static void finish(opf_conn *conn, opf_failure failure, int err, const char *det
     if (failure == OPF_FAIL_NONE && !exchange->stream)
         failure = opf_exchange_decode(exchange, origin->pool->options.max_body, &detail);
     opf_exchange_finish(exchange, failure, err, detail);
+    if (connecting && origin->sharing)
+        opf_origin_fail_waiting(origin, &exchange->result);
     opf_origin_serve(origin);
+}
+
+void opf_conn_fail(opf_conn *conn, opf_failure failure, int err, const char *detail)
+{
+    finish(conn, failure, err, detail);
 }
 
 static void finish_broken(opf_conn *conn)
@@ -416,9 +437,22 @@ static void handshake(opf_conn *conn)
         opf_exchange *exchange = conn->exchange;
         engine_of(conn)->totals.handshakes++;
         engine_of(conn)->totals.resumed += opf_stream_resumed(&conn->stream);
+        if (opf_stream_speaks_http2(&conn->stream)) {
+            opf_mux_begin(conn);
+            return;
+        }
+        if (options_of(conn)->http2 == OPF_HTTP2_PRIOR) {
+            finish(conn, OPF_FAIL_NO_HTTP2, 0, "it did not choose h2 in the TLS handshake");
+            return;
+        }
+        opf_origin *origin = conn->origin;
+        bool shared = origin->sharing != OPF_SHARES_NOT;
+        origin->sharing = OPF_SHARES_NOT;
         begin(conn, opf_clock_mono());
         if (exchange->conn == conn)
             read_on(conn); /* a server may have answered already */
+        if (shared)
+            opf_origin_serve(origin); /* connections of their own for those who wait */
     } else if (ret == OPF_IO_EOF) {
         finish(conn, OPF_FAIL_TLS, 0, "the server closed the connection during the handshake");
     } else {
@@ -432,9 +466,9 @@ static void open_tls(opf_conn *conn, int fd)
     opf_pool *pool = origin->pool;
     const char *why;
     conn->exchange->result.phase = OPF_PHASE_TLS;
-    int ret = opf_stream_open_tls(&conn->stream, fd, pool->tls,
-                                  pool->server_name ? pool->server_name : origin->host,
-                                  pool->options.tls_resume ? &origin->sessions : NULL, &why);
+    int ret = opf_stream_open_tls(
+        &conn->stream, fd, pool->tls, pool->server_name ? pool->server_name : origin->host,
+        pool->options.tls_resume ? &origin->sessions : NULL, pool->options.http2, &why);
     if (ret != 0) {
         close(fd);
         finish(conn, ret == OPF_EINVAL ? OPF_FAIL_TLS : OPF_FAIL_NOMEM, 0,
@@ -456,7 +490,10 @@ static void on_dialled(opf_dial *dial, int fd, opf_failure failure, int err, con
         open_tls(conn, fd);
     } else {
         opf_stream_open_tcp(&conn->stream, fd);
-        begin(conn, opf_clock_mono());
+        if (conn->origin->sharing)
+            opf_mux_begin(conn);
+        else
+            begin(conn, opf_clock_mono());
     }
 }
 
@@ -516,6 +553,10 @@ static void on_timer(opf_timer *timer)
     opf_conn *conn = OPF_CONTAINER(timer, opf_conn, timer);
     /* its place in the loop is still free: kept now, it can't be missing later */
     opf_loop_timer_set(engine_of(conn)->loop, timer, UINT64_MAX);
+    if (conn->mux) {
+        opf_mux_timer(conn);
+        return;
+    }
     if (conn->exchange && conn->unread) {
         conn->unread = false;
         receive(conn);
@@ -561,6 +602,9 @@ static void on_ready(opf_watch *watch, uint32_t events)
         break;
     case OPF_CONN_BUSY:
         on_busy(conn, events);
+        break;
+    case OPF_CONN_SHARED:
+        opf_mux_ready(conn, events);
         break;
     case OPF_CONN_IDLE: /* closed by the server, or words that nobody asked for */
         if (!conn->stream.ops->idle(&conn->stream)) {

@@ -14,17 +14,21 @@
 #include "wire/dial.h"
 #include "wire/stream.h"
 
+typedef struct opf_mux opf_mux;
+
 typedef enum opf_conn_state {
     OPF_CONN_DIALLING,
     OPF_CONN_HANDSHAKE,
     OPF_CONN_IDLE,
-    OPF_CONN_BUSY
+    OPF_CONN_BUSY,
+    OPF_CONN_SHARED /* it speaks HTTP/2: mux.c has it */
 } opf_conn_state;
 
 struct opf_conn {
     opf_node link; /* in the origin's idle or busy list */
     opf_origin *origin;
-    opf_exchange *exchange; /* NULL while idle */
+    opf_exchange *exchange; /* NULL while idle or shared */
+    opf_mux *mux;           /* of a shared one; else NULL */
     opf_watch watch;
     opf_timer timer;
     uint64_t deadline; /* of what is under way, monotonic ns; 0: none */
@@ -63,7 +67,16 @@ void opf_conn_send_on(opf_conn *conn);
 /* Closes a connection under whose exchange somebody lost interest; the exchange is not finished. */
 void opf_conn_abandon(opf_conn *conn);
 
-/* Closes and frees; polite: may tell the server. An exchange on it is let go of, not finished. */
+/* For mux.c: finishes the exchange under way with a failure, and frees the connection. */
+void opf_conn_fail(opf_conn *conn, opf_failure failure, int err, const char *detail);
+
+/* The same: has the timer fire no later than at, monotonic ns. It can't fail. */
+void opf_conn_fire_by(opf_conn *conn, uint64_t at);
+
+/* The same: fills in when the response's last byte came: the kernel's word for it, or else now. */
+void opf_conn_note_end(opf_conn *conn, opf_exchange *exchange, bool stamped);
+
+/* Closes and frees; polite: may tell the server. What is on it is let go of, not finished. */
 void opf_conn_free(opf_conn *conn, bool polite);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "client/exchange.h"
+#include "client/mux.h"
 #include "http/url.h"
 
 opf_engine *opf_engine_new(const opf_engine_options *options)
@@ -18,6 +19,8 @@ opf_engine *opf_engine_new(const opf_engine_options *options)
     opf_stampclock_init(&engine->stamps);
     opf_list_init(&engine->finished);
     opf_list_init(&engine->spare);
+    opf_list_init(&engine->unsent);
+    opf_list_init(&engine->spare_streams);
     engine->sink = options ? options->sink : NULL;
     engine->loop = opf_loop_new();
     if (!engine->loop)
@@ -42,6 +45,7 @@ void opf_engine_free(opf_engine *engine)
     if (!engine)
         return;
     opf_exchange_free_spare(engine);
+    opf_mux_free_spare(engine);
     for (size_t i = 0; i < OPF_SHARED; i++) {
         opf_tls_context_release(engine->tls[i]);
         opf_network_release(engine->networks[i]);
@@ -57,6 +61,14 @@ int opf_engine_fd(const opf_engine *engine)
     return opf_loop_fd(engine->loop);
 }
 
+/* What comes to its end by it is reported in the next poll. */
+static void flush(opf_engine *engine)
+{
+    opf_mux_flush(engine);
+    if (!opf_list_empty(&engine->finished))
+        opf_loop_wake(engine->loop);
+}
+
 int opf_engine_poll(opf_engine *engine, int timeout_ms)
 {
     if (engine->forked)
@@ -69,8 +81,22 @@ int opf_engine_poll(opf_engine *engine, int timeout_ms)
     engine->now = opf_stampclock_sample(&engine->stamps);
     int done = opf_loop_dispatch(engine->loop);
     done += opf_exchange_report(engine);
+    if (!opf_list_empty(&engine->unsent))
+        flush(engine);
     engine->polling = false;
     return done;
+}
+
+void opf_engine_hold(opf_engine *engine)
+{
+    engine->held = true;
+}
+
+void opf_engine_flush(opf_engine *engine)
+{
+    engine->held = false;
+    if (!opf_list_empty(&engine->unsent) && !engine->forked)
+        opf_mux_flush(engine);
 }
 
 void opf_engine_wake(opf_engine *engine)

@@ -29,6 +29,10 @@ struct opf_engine {
     opf_list finished; /* exchanges whose done is due, by their link */
     opf_list spare;    /* exchanges to use again, by their link */
     uint32_t n_spare;
+    opf_list unsent;        /* HTTP/2 connections that have something to send, by their link */
+    opf_list spare_streams; /* of mux.c, to use again */
+    uint32_t n_spare_streams;
+    bool held; /* between opf_engine_hold and opf_engine_flush */
     bool polling;
     bool forked;
     const opf_sink *sink;

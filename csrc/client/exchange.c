@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "client/conn.h"
 #include "client/curl.h"
+#include "client/mux.h"
 #include "client/pool.h"
 #include "http/decode.h"
 #include "http/h1.h"
@@ -166,6 +167,8 @@ void opf_exchange_cancel(opf_exchange *exchange)
     case OPF_EXCHANGE_ACTIVE:
         if (exchange->transfer)
             opf_curl_abandon(exchange->transfer);
+        else if (exchange->mux_stream)
+            opf_mux_abandon(exchange);
         else
             opf_conn_abandon(exchange->conn);
         break;
@@ -275,6 +278,8 @@ int opf_exchange_write(opf_exchange *exchange, const void *data, size_t len)
     exchange->body_len = len;
     if (exchange->transfer)
         opf_curl_send_on(exchange->transfer);
+    else if (exchange->mux_stream)
+        opf_mux_send_on(exchange);
     else
         opf_conn_send_on(exchange->conn);
     return 0;
@@ -309,6 +314,8 @@ size_t opf_exchange_read(opf_exchange *exchange, void *data, size_t size)
     }
     if (exchange->transfer)
         opf_curl_read_on(exchange->transfer);
+    else if (exchange->mux_stream)
+        opf_mux_read_on(exchange);
     else if (exchange->state == OPF_EXCHANGE_ACTIVE)
         opf_conn_read_on(exchange->conn);
     return size;

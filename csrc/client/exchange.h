@@ -15,6 +15,7 @@
 
 typedef struct opf_conn opf_conn;
 typedef struct opf_transfer opf_transfer;
+typedef struct opf_mux_stream opf_mux_stream;
 
 typedef enum opf_exchange_state {
     OPF_EXCHANGE_IDLE,     /* new, or reported */
@@ -28,7 +29,9 @@ struct opf_exchange {
     opf_engine *engine;
     opf_node link;
     opf_conn *conn;
-    opf_transfer *transfer; /* NULL: it is not libcurl's */
+    opf_transfer *transfer;     /* NULL: it is not libcurl's */
+    opf_mux_stream *mux_stream; /* NULL: it is on no HTTP/2 connection */
+    uint64_t queued_at;         /* monotonic ns, while it is in a queue */
     opf_exchange_state state;
     bool head_request;
     bool stream;

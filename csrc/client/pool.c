@@ -5,8 +5,11 @@
 #include "base/mem.h"
 #include "client/conn.h"
 #include "client/curl.h"
+#include "client/mux.h"
 
 #define DEFAULT_CONCURRENCY 10
+#define DEFAULT_HTTP2_WINDOW (1U << 20)
+#define HTTP2_WINDOW_MAX 0x7fffffffU /* RFC 9113, 6.9.1 */
 #define DEFAULT_MAX_HEADERS (64U << 10)
 #define DEFAULT_MAX_BODY (1U << 30)
 #define MAX_HEADERS_MAX (16U << 20) /* places in a head are 32 bits wide */
@@ -29,6 +32,12 @@ static int take_options(opf_pool *pool, const opf_pool_options *options, char *t
         return error;
     if (!own->concurrency)
         own->concurrency = DEFAULT_CONCURRENCY;
+    if (!own->http2_connections)
+        own->http2_connections = 1;
+    if (!own->http2_window)
+        own->http2_window = DEFAULT_HTTP2_WINDOW;
+    if (own->http2_window > HTTP2_WINDOW_MAX)
+        own->http2_window = HTTP2_WINDOW_MAX;
     if (!own->max_headers)
         own->max_headers = DEFAULT_MAX_HEADERS;
     if (own->max_headers > MAX_HEADERS_MAX)
@@ -68,8 +77,14 @@ const opf_pool_options *opf_pool_get_options(const opf_pool *pool)
 
 void opf_pool_close_idle(opf_pool *pool)
 {
-    for (opf_node *n = pool->origins.next; n != &pool->origins; n = n->next)
-        close_all(&OPF_CONTAINER(n, opf_origin, link)->idle);
+    for (opf_node *n = pool->origins.next; n != &pool->origins; n = n->next) {
+        opf_origin *origin = OPF_CONTAINER(n, opf_origin, link);
+        close_all(&origin->idle);
+        for (opf_node *c = origin->shared.next, *next; c != &origin->shared; c = next) {
+            next = c->next;
+            opf_mux_retire(OPF_CONTAINER(c, opf_conn, link));
+        }
+    }
     opf_curl_close_idle(pool);
 }
 
@@ -80,6 +95,7 @@ static void origin_free(opf_origin *origin)
         opf_exchange *exchange = OPF_CONTAINER(node, opf_exchange, link);
         opf_exchange_let_go(exchange);
     }
+    close_all(&origin->shared);
     close_all(&origin->busy);
     close_all(&origin->idle);
     opf_tls_sessions_fini(&origin->sessions);
@@ -131,6 +147,12 @@ static void drop_unused(opf_pool *pool)
     }
 }
 
+static bool may_share(const opf_pool *pool, const opf_url *url)
+{
+    return pool->options.http2 == OPF_HTTP2_PRIOR ||
+           (pool->options.http2 == OPF_HTTP2_AUTO && url->tls);
+}
+
 static opf_origin *origin_new(opf_pool *pool, const opf_url *url)
 {
     drop_unused(pool);
@@ -140,7 +162,9 @@ static opf_origin *origin_new(opf_pool *pool, const opf_url *url)
     origin->pool = pool;
     opf_list_init(&origin->idle);
     opf_list_init(&origin->busy);
+    opf_list_init(&origin->shared);
     opf_list_init(&origin->waiting);
+    origin->sharing = may_share(pool, url) ? OPF_MAY_SHARE : OPF_SHARES_NOT;
     origin->port = url->port;
     origin->tls = url->tls;
     origin->ip6 = url->ip6;
@@ -176,10 +200,45 @@ static opf_conn *take_idle(opf_origin *origin)
     return NULL;
 }
 
+/* Finds a connection that takes another stream: the one whose turn it is. */
+static opf_conn *take_shared(opf_origin *origin)
+{
+    opf_list *shared = &origin->shared;
+    for (opf_node *n = shared->next, *next; n != shared; n = next) {
+        opf_conn *conn = OPF_CONTAINER(n, opf_conn, link);
+        bool gone;
+        next = n->next;
+        if (!opf_mux_usable(conn, &gone))
+            continue;
+        opf_list_remove(&conn->link);
+        opf_list_push_back(shared, &conn->link);
+        return conn;
+    }
+    return NULL;
+}
+
+/* The same as assign for an origin that speaks HTTP/2. Connections are made up to their number
+ * before streams share one. */
+static int assign_stream(opf_origin *origin, opf_exchange *exchange)
+{
+    uint32_t most = origin->pool->options.http2_connections;
+    opf_conn *conn = take_shared(origin);
+    bool can_dial = origin->n_conns - origin->n_draining < most;
+    if (conn && (!can_dial || !conn->mux->h2.n_streams)) {
+        int ret = opf_mux_start(conn, exchange);
+        return ret == 0 ? 1 : ret == OPF_ENOMEM ? ret : 0;
+    }
+    if (!can_dial)
+        return 0;
+    return opf_conn_dial(origin, exchange) == 0 ? 1 : OPF_ENOMEM;
+}
+
 /* Gives the exchange a connection if one is free or may be made. Returns 1 if so, 0 if not, or
  * OPF_ENOMEM. */
 static int assign(opf_origin *origin, opf_exchange *exchange)
 {
+    if (origin->sharing)
+        return assign_stream(origin, exchange);
     opf_conn *conn = take_idle(origin);
     if (conn) {
         opf_conn_start(conn, exchange);
@@ -198,11 +257,40 @@ int opf_pool_submit(opf_pool *pool, opf_exchange *exchange, const opf_url *url)
     int ret = opf_list_empty(&origin->waiting) ? assign(origin, exchange) : 0;
     if (ret < 0)
         return ret;
-    if (ret == 0) {
-        exchange->state = OPF_EXCHANGE_QUEUED;
-        opf_list_push_back(&origin->waiting, &exchange->link);
-    }
+    if (ret == 0)
+        opf_origin_queue(origin, exchange, false);
     return 0;
+}
+
+void opf_origin_queue(opf_origin *origin, opf_exchange *exchange, bool first)
+{
+    exchange->state = OPF_EXCHANGE_QUEUED;
+    exchange->result.phase = OPF_PHASE_QUEUE;
+    exchange->queued_at = opf_clock_mono();
+    if (first)
+        opf_list_push_front(&origin->waiting, &exchange->link);
+    else
+        opf_list_push_back(&origin->waiting, &exchange->link);
+}
+
+void opf_origin_fail_waiting(opf_origin *origin, const opf_result *failed)
+{
+    opf_node *node;
+    if (origin->n_conns)
+        return;
+    while ((node = opf_list_pop_front(&origin->waiting))) {
+        opf_exchange *exchange = OPF_CONTAINER(node, opf_exchange, link);
+        exchange->result.start_ns = exchange->queued_at;
+        exchange->result.end_ns = failed->end_ns;
+        exchange->result.seen_ns = failed->seen_ns;
+        exchange->result.phase = failed->phase;
+        opf_exchange_finish(exchange, failed->failure, failed->err, failed->detail);
+    }
+}
+
+static void note_wait(opf_exchange *exchange)
+{
+    exchange->result.queue_ns += opf_clock_mono() - exchange->queued_at;
 }
 
 void opf_origin_serve(opf_origin *origin)
@@ -211,8 +299,10 @@ void opf_origin_serve(opf_origin *origin)
         opf_exchange *exchange = OPF_CONTAINER(origin->waiting.next, opf_exchange, link);
         opf_list_remove(&exchange->link);
         int ret = assign(origin, exchange);
-        if (ret == 1)
+        if (ret == 1) {
+            note_wait(exchange);
             continue;
+        }
         if (ret == 0) {
             opf_list_push_front(&origin->waiting, &exchange->link);
             return;

@@ -10,15 +10,25 @@
 #include "client/exchange.h"
 #include "opf.h"
 
+/* Whether an origin's connections carry many requests at a time (HTTP/2). */
+typedef enum opf_sharing {
+    OPF_SHARES_NOT = 0,
+    OPF_MAY_SHARE, /* the first connection will tell */
+    OPF_SHARES
+} opf_sharing;
+
 /* A scheme, host and port that a pool has connections to. */
 typedef struct opf_origin {
     opf_node link; /* in the pool's list */
     opf_pool *pool;
     opf_list idle;             /* connections, the one used last first */
     opf_list busy;             /* connections, dialling ones included */
+    opf_list shared;           /* connections that speak HTTP/2 and take streams */
     opf_list waiting;          /* exchanges */
     opf_tls_sessions sessions; /* empty unless the pool's options want them */
     uint32_t n_conns;
+    uint32_t n_draining; /* of those: that take no more streams */
+    opf_sharing sharing;
     uint16_t port;
     bool tls;
     bool ip6;
@@ -40,6 +50,13 @@ struct opf_pool {
 /* Puts the exchange, whose request is written, on a connection or into the queue. Returns 0 or
  * OPF_ENOMEM. */
 int opf_pool_submit(opf_pool *pool, opf_exchange *exchange, const opf_url *url);
+
+/* Puts an exchange that is on no connection into the queue, before all others or behind them. */
+void opf_origin_queue(opf_origin *origin, opf_exchange *exchange, bool first);
+
+/* Fails those who wait for the one connection that could not be made, as its own exchange failed;
+ * does nothing if there is another connection. */
+void opf_origin_fail_waiting(opf_origin *origin, const opf_result *failed);
 
 /* Tells the origin that one of its connections has become free (and is in the idle list) or is
  * gone: whoever waits first gets it, or a new one. */

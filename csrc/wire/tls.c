@@ -315,9 +315,11 @@ static bool name_server(SSL *ssl, const char *name, bool check)
 }
 
 /* Makes the SSL what we need, whoever its context belongs to. */
-static bool set_up(SSL *ssl)
+static bool set_up(SSL *ssl, opf_http2 http2)
 {
-    static const unsigned char alpn[] = "\x08http/1.1";
+    static const unsigned char alpn[] = "\x02h2\x08http/1.1";
+    const unsigned char *from = http2 == OPF_HTTP2_OFF ? alpn + 3 : alpn;
+    const unsigned char *to = http2 == OPF_HTTP2_PRIOR ? alpn + 3 : alpn + sizeof(alpn) - 1;
     /* thousands of connections idle at a time: no buffers then */
     SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                           SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
@@ -327,11 +329,11 @@ static bool set_up(SSL *ssl)
 #ifndef OPENSSL_NO_PSK
     SSL_set_psk_client_callback(ssl, NULL);
 #endif
-    return SSL_set_alpn_protos(ssl, alpn, sizeof(alpn) - 1) == 0;
+    return SSL_set_alpn_protos(ssl, from, (unsigned)(to - from)) == 0;
 }
 
 /* Makes the stream's SSL. Returns false without memory. */
-static bool open_ssl(tls_side *side, opf_stream *stream, const char *name)
+static bool open_ssl(tls_side *side, opf_stream *stream, const char *name, opf_http2 http2)
 {
     opf_tls_context *context = side->context;
     const opf_tls_options *options = &context->options;
@@ -345,12 +347,12 @@ static bool open_ssl(tls_side *side, opf_stream *stream, const char *name)
     BIO_set_init(bio, 1);
     SSL_set_bio(side->ssl, bio, bio);
     SSL_set_connect_state(side->ssl);
-    return set_up(side->ssl) &&
+    return set_up(side->ssl, http2) &&
            name_server(side->ssl, name, options->ssl_ctx ? options->check_name : options->verify);
 }
 
 int opf_stream_open_tls(opf_stream *stream, int fd, opf_tls_context *context, const char *name,
-                        opf_tls_sessions *sessions, const char **why)
+                        opf_tls_sessions *sessions, opf_http2 http2, const char **why)
 {
     *why = "the server's name is too long for TLS";
     if (strlen(name) > TLSEXT_MAXLEN_host_name)
@@ -365,7 +367,7 @@ int opf_stream_open_tls(opf_stream *stream, int fd, opf_tls_context *context, co
     opf_tls_context_hold(context);
     side->context = context;
     side->sessions = sessions;
-    if (!open_ssl(side, stream, name)) {
+    if (!open_ssl(side, stream, name, http2)) {
         ERR_clear_error();
         side_free(side);
         return OPF_ENOMEM;
@@ -382,4 +384,13 @@ bool opf_stream_resumed(const opf_stream *stream)
 {
     const tls_side *side = stream->tls;
     return side && SSL_session_reused(side->ssl);
+}
+
+bool opf_stream_speaks_http2(const opf_stream *stream)
+{
+    const tls_side *side = stream->tls;
+    const unsigned char *chosen;
+    unsigned len;
+    SSL_get0_alpn_selected(side->ssl, &chosen, &len);
+    return len == 2 && memcmp(chosen, "h2", 2) == 0;
 }

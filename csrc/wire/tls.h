@@ -21,13 +21,16 @@ void opf_tls_sessions_fini(opf_tls_sessions *sessions);
 
 /* Makes a TLS stream of a connected, non-blocking descriptor, which it then owns, for the server
  * name (NUL-terminated; sent as SNI and checked against the certificate; an IP address is only
- * checked). It offers one of the sessions, and leaves its own there; NULL: neither. The stream must
- * stay where it is. Returns 0, or OPF_ENOMEM, or OPF_EINVAL with *why a constant text: then the
- * descriptor is still the caller's. */
+ * checked). It offers one of the sessions, and leaves its own there; NULL: neither. http2 says
+ * which protocols are offered (ALPN). The stream must stay where it is. Returns 0, or OPF_ENOMEM,
+ * or OPF_EINVAL with *why a constant text: then the descriptor is still the caller's. */
 int opf_stream_open_tls(opf_stream *stream, int fd, opf_tls_context *context, const char *name,
-                        opf_tls_sessions *sessions, const char **why);
+                        opf_tls_sessions *sessions, opf_http2 http2, const char **why);
 
 /* True when the stream's handshake took up an earlier session. */
 bool opf_stream_resumed(const opf_stream *stream);
+
+/* True when the server chose HTTP/2 in the stream's handshake. */
+bool opf_stream_speaks_http2(const opf_stream *stream);
 
 #endif
