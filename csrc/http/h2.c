@@ -94,8 +94,8 @@ static void fail_stream(opf_h2_stream *stream, opf_failure failure, const char *
 static void fail_session(opf_h2 *h2, opf_failure failure, const char *detail)
 {
     if (h2->failure == OPF_FAIL_NONE) {
-        h2->failure = failure;
-        h2->detail = detail;
+        h2->failure = h2->starved ? OPF_FAIL_NOMEM : failure;
+        h2->detail = h2->starved ? NULL : detail;
     }
 }
 
@@ -131,6 +131,10 @@ static void drop(opf_h2 *h2, opf_h2_stream *stream)
 static void end(opf_h2 *h2, opf_h2_stream *stream)
 {
     drop(h2, stream);
+    if (h2->starved && stream->failure != OPF_FAIL_NONE) {
+        stream->failure = OPF_FAIL_NOMEM;
+        stream->detail = NULL;
+    }
     h2->events->ended(stream);
 }
 
@@ -298,7 +302,7 @@ static void add_body(const opf_h2 *h2, opf_h2_stream *stream, const uint8_t *dat
         memcpy(message->object_data + message->object_len, data, len);
         message->object_len += len;
     } else if (message->object) {
-        fail_stream(stream, OPF_FAIL_PROTOCOL, "HTTP/2: more body than Content-Length said");
+        fail_stream(stream, OPF_FAIL_PROTOCOL, "HTTP/2: a body of another length than it said");
     } else if (!message->streamed && len > h2->options.max_body - message->body.len) {
         fail_stream(stream, OPF_FAIL_BODY_SIZE, NULL);
     } else if (opf_buf_append(&message->body, data, len) != 0) {
@@ -339,6 +343,8 @@ static void note_close(opf_h2 *h2, opf_h2_stream *stream, uint32_t code)
     if (h2->going_away && stream->id > h2->away_last) {
         fail_stream(stream, OPF_FAIL_GOAWAY, code_name(h2->away_code));
         stream->refused = true;
+    } else if (stream->has_length && code == NGHTTP2_PROTOCOL_ERROR) {
+        fail_stream(stream, OPF_FAIL_PROTOCOL, "HTTP/2: a body of another length than it said");
     } else {
         fail_stream(stream, OPF_FAIL_PROTOCOL, violation(code));
     }
@@ -587,10 +593,15 @@ void opf_h2_took(opf_h2 *h2, opf_h2_stream *stream, size_t len)
 
 /* The session */
 
+static void *note_starved(opf_h2 *h2, void *p)
+{
+    h2->starved |= !p;
+    return p;
+}
+
 static void *give_memory(size_t size, void *arg)
 {
-    (void)arg;
-    return opf_mem_alloc(size);
+    return note_starved(arg, opf_mem_alloc(size));
 }
 
 static void free_memory(void *p, void *arg)
@@ -602,14 +613,13 @@ static void free_memory(void *p, void *arg)
 static void *give_zeroes(size_t n, size_t size, void *arg)
 {
     size_t total;
-    (void)arg;
-    return __builtin_mul_overflow(n, size, &total) ? NULL : opf_mem_zalloc(total);
+    return __builtin_mul_overflow(n, size, &total) ? NULL
+                                                   : note_starved(arg, opf_mem_zalloc(total));
 }
 
 static void *resize_memory(void *p, size_t size, void *arg)
 {
-    (void)arg;
-    return opf_mem_realloc(p, size);
+    return note_starved(arg, opf_mem_realloc(p, size));
 }
 
 static void set_callbacks(nghttp2_session_callbacks *callbacks)
@@ -627,7 +637,7 @@ static void set_callbacks(nghttp2_session_callbacks *callbacks)
 
 static int make_session(opf_h2 *h2)
 {
-    nghttp2_mem mem = {NULL, give_memory, free_memory, give_zeroes, resize_memory};
+    nghttp2_mem mem = {h2, give_memory, free_memory, give_zeroes, resize_memory};
     nghttp2_session_callbacks *callbacks = NULL;
     nghttp2_option *option = NULL;
     int ret = OPF_ENOMEM;
@@ -647,10 +657,11 @@ int opf_h2_init(opf_h2 *h2, const opf_h2_options *options, const opf_h2_events *
 {
     *h2 = (opf_h2){.events = events, .options = *options};
     opf_list_init(&h2->streams);
+    /* no word of priorities: without RFC 7540's (RFC 9113, 5.3) nghttp2 1.52 frees a request twice
+     * when memory runs out */
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options->window},
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     if (make_session(h2) != 0)
         return OPF_ENOMEM;

@@ -70,6 +70,7 @@ typedef struct opf_h2 {
     size_t frame_len;
     opf_failure failure; /* of the session as a whole */
     const char *detail;  /* constant text */
+    bool starved;        /* an allocation has failed: whatever fails then does so for this */
     bool answered;       /* a frame of the server has come */
     bool going_away;     /* the server takes no more streams, or there are no more numbers */
     uint32_t away_code;  /* error code of its GOAWAY */
