@@ -5,7 +5,7 @@ threads would do with a locustfile; anything else is a command line of
 locust's, which runs with locustfiles that were not touched. ``--keep CLASS`` (HttpUser,
 FastHttpUser, HttpSession or FastHttpSession; several with commas, or several times) leaves one of
 Locust's classes in its place. ``--native`` has native threads run the tasks that can be recorded,
-and ``--agent-threads N`` says how many of them.
+and ``--agent-threads N`` says how many of them. ``--http2`` has users speak HTTP/2.
 """
 
 from __future__ import annotations
@@ -60,6 +60,25 @@ def _take_native(arguments: list[str]) -> tuple[bool, list[str]]:
     return native, rest
 
 
+def _take_http2(arguments: list[str]) -> list[str]:
+    """Take --http2 out of a command line, and have the user classes that say nothing of HTTP/2
+    speak it; returns the rest.
+
+    Raises ValueError for a value that it doesn't have.
+    """
+    rest: list[str] = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name != "--http2":
+            rest.append(argument)
+            continue
+        if equals and value not in ("auto", "prior-knowledge"):
+            raise ValueError("--http2 is --http2, --http2=auto or --http2=prior-knowledge")
+        # the processes that Locust forks have it too
+        os.environ["OPSCORE_FAST_HTTP2"] = value or "auto"
+    return rest
+
+
 def _add_to_help(parser: Any, **_: Any) -> None:
     """Tell of our own option in Locust's help."""
     parser.add_argument_group(
@@ -68,7 +87,8 @@ def _add_to_help(parser: Any, **_: Any) -> None:
         " HttpSession or FastHttpSession; several with commas, or several times. --native   run the"
         " tasks of HttpUser and FastHttpUser classes by native threads, where they can be recorded."
         " --agent-threads N   so many of these; otherwise as many as there are cores, or 1 in a"
-        " process of --processes",
+        " process of --processes. --http2   speak HTTP/2 by https, with servers that choose it;"
+        " --http2=prior-knowledge by http too",
     )
 
 
@@ -87,6 +107,7 @@ def main() -> None:
     try:
         keep, sys.argv[1:] = _take_keep(sys.argv[1:])
         native, sys.argv[1:] = _take_native(sys.argv[1:])
+        sys.argv[1:] = _take_http2(sys.argv[1:])
         said = replace_classes(keep, native=native)
     except ValueError as error:
         sys.exit(f"opscore_fast: {error}")

@@ -104,13 +104,15 @@ class Pool:
         unix_path: bytes | None = None,
         keep_alive: int = 0,
         delay: bool = False,
+        http2: int = 0,
+        http2_connections: int = 0,
     ) -> None:
         """Times in seconds (0: no limit), sizes in bytes (0: the engine's default).
 
-        The rest is opf_pool_options of the engine: versions are opf_tls_version, resolve is (host,
-        port or 0, address). ssl_context: an ssl.SSLContext, in the place of all else about TLS; it
-        is kept as long as the pool. make_ssl_context: returns one, when the first request is made.
-        Raises ValueError and TypeError for one that can't be used;
+        The rest is opf_pool_options of the engine: versions are opf_tls_version, http2 is
+        opf_http2, resolve is (host, port or 0, address). ssl_context: an ssl.SSLContext, in the
+        place of all else about TLS; it is kept as long as the pool. make_ssl_context: returns one,
+        when the first request is made. Raises ValueError and TypeError for one that can't be used;
         other values that can't are told by the first request, as a ValueError."""
 
     def close_idle_connections(self) -> None:
@@ -128,6 +130,10 @@ class Response:
     def lag(self) -> float: ...
     @property
     def transport(self) -> str: ...
+    @property
+    def http_version(self) -> str | None: ...
+    @property
+    def trailers(self) -> list[tuple[str, str]]: ...
     def __getattr__(self, name: str) -> Any: ...
 
 class FastResponse(Response):

@@ -86,7 +86,7 @@ class _Stream(HTTPResponse):
             body=_Reader(response),  # type: ignore[arg-type]
             headers=HTTPHeaderDict(response._fields()),
             status=response.status_code,
-            version=11,
+            version=20 if response.http_version == "2" else 11,
             reason=response.reason,
             preload_content=False,
             decode_content=False,

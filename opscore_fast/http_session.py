@@ -10,6 +10,7 @@ from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Unpack
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -346,12 +347,13 @@ class HttpSession(TransportOptions, _core.HttpSession, requests.Session):  # typ
         self.cookies = RequestsCookieJar()
         self.max_redirects = requests.models.DEFAULT_REDIRECT_LIMIT
         limits = {
-            "concurrency": _UNLIMITED,
+            "concurrency": connection_options.get("connections") or _UNLIMITED,
             "max_headers": int(max_response_headers),
             "max_body": int(max_response_body),
         }
         if pool_manager is None:
-            self.pools = _Pools(limits, connection_options)
+            make_pools = partial(_Pools, limits, connection_options)
+            self.pools = options.shared(connection_options, user, make_pools)
         else:
             options.refuse(connection_options, "pool_manager")
             self.pools = _shared(pool_manager, limits)

@@ -1,4 +1,4 @@
-"""What users of both kinds may say about their connections: TLS and network.
+"""What users of both kinds may say about their connections: HTTP/2, TLS and network.
 
 `ConnectionOptions` is where the class attributes live, `Options` are the same as keyword arguments
 of a session, and `pool_arguments` turns them into those of the C engine's Pool. A value that can't
@@ -11,9 +11,10 @@ import ipaddress
 import os
 import re
 import ssl
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict, TypeVar, cast
 
 from geventhttpclient.connectionpool import SSLConnectionPool, init_ssl_context
 from locust.exception import LocustError
@@ -24,12 +25,27 @@ from opscore_fast._core import Pool
 StrPath = str | os.PathLike[str]
 ClientCert = StrPath | tuple[StrPath, StrPath] | tuple[StrPath, StrPath, str]
 
+CONNECTIONS_MAX = 65535
+
 KEEPALIVE_MAX = 32767
 """Seconds: what Linux takes."""
 
 
 class ConnectionOptions:
     """The class attributes of a user that say how its connections are made."""
+
+    http2: bool | str | None = None
+    """Speak HTTP/2. True or "auto": by https, with servers that choose it in the TLS handshake
+    (ALPN), and HTTP/1.1 with others. "prior-knowledge": by https and http, with a server that is
+    known to speak it. False: HTTP/1.1. None: what `python -m opscore_fast --http2` or the
+    environment variable OPSCORE_FAST_HTTP2 says, or else HTTP/1.1. All that a user asks for at a
+    time goes by one connection then. Requests that libcurl makes are HTTP/1.1 all the same."""
+
+    connections: int | None = None
+    """HTTP/2: all users of the class share so many connections, each of which carries as many
+    requests at a time as the server allows; others wait, and the waiting is no part of their
+    response time. If the server chooses HTTP/1.1 they are as many, and each carries one request.
+    None: each user has a connection of its own."""
 
     ca_bundle: StrPath | None = None
     """PEM file, or directory of hashed certificates, to trust instead of the system's CAs when
@@ -82,6 +98,8 @@ class ConnectionOptions:
 class Options(TypedDict, total=False):
     """`ConnectionOptions` as keyword arguments."""
 
+    http2: bool | str | None
+    connections: int | None
     ca_bundle: StrPath | None
     client_cert: ClientCert | None
     tls_server_name: str | None
@@ -100,6 +118,9 @@ _NAMES = tuple(Options.__annotations__)
 
 _IN_CONTEXT = ("client_cert", "tls_min_version", "tls_max_version", "tls_ciphers")
 """What an SSLContext says for itself."""
+
+_HTTP2 = {"off": 0, "auto": 1, "prior-knowledge": 2}
+"""By their names, opf_http2 of the engine."""
 
 _VERSIONS = {"1.0": 1, "1.1": 2, "1.2": 3, "1.3": 4}
 """By their names, opf_tls_version of the engine."""
@@ -130,7 +151,10 @@ def pool_arguments(
     """
     for name in options.keys() - set(_NAMES):
         raise TypeError(f"no such option: {name}")
+    http2 = _http2(options)
     arguments = {
+        "http2": http2,
+        "http2_connections": _connections(options, http2) or 1,
         "server_name": _text(options, "tls_server_name"),
         "tls_resume": bool(options.get("tls_session_resumption")),
         "sources": _source_addresses(options),
@@ -143,6 +167,51 @@ def pool_arguments(
         return arguments | _context(options, verify, ssl_context_factory)
     tls: dict[str, Any] = {"verify": verify, **_trust(options), **_client_cert(options)}
     return arguments | tls | _spoken(options)
+
+
+# HTTP/2
+
+
+def _http2(options: Options) -> int:
+    given = options.get("http2")
+    name = "http2"
+    if given is None:
+        given = os.environ.get("OPSCORE_FAST_HTTP2") or False
+        name = "OPSCORE_FAST_HTTP2"
+    if isinstance(given, bool):
+        given = "auto" if given else "off"
+    if not isinstance(given, str) or given not in _HTTP2:
+        raise ValueError(f"{name} is True, False, 'auto' or 'prior-knowledge', not {given!r}")
+    return _HTTP2[given]
+
+
+def _connections(options: Options, http2: int) -> int | None:
+    given = options.get("connections")
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise TypeError("connections is a number or None")
+    if not 1 <= given <= CONNECTIONS_MAX:
+        raise ValueError(f"connections is 1 to {CONNECTIONS_MAX}, not {given}")
+    if not http2:
+        raise ValueError("connections has no effect without http2")
+    return given
+
+
+_Shared = TypeVar("_Shared")
+_shared: weakref.WeakKeyDictionary[type, tuple[int, Any]] = weakref.WeakKeyDictionary()
+
+
+def shared(options: Options, user: Any, make: Callable[[], _Shared]) -> _Shared:
+    """Return the connections that make() makes, or those which another user of the same class has
+    made in this process, if the options say that they are shared."""
+    if options.get("connections") is None or user is None:
+        return make()
+    process, found = _shared.get(type(user), (0, None))
+    if process != os.getpid():
+        found = make()
+        _shared[type(user)] = (os.getpid(), found)
+    return cast(_Shared, found)
 
 
 # TLS

@@ -93,11 +93,12 @@ class FastHttpSession(TransportOptions, FastSession):
             options.refuse(connection_options, "client_pool")
             pool = _shared(client_pool)
         else:
-            pool = Pool(
+            make_pool = partial(
+                Pool,
                 engines.current,
                 connection_timeout=float(connection_timeout or 0),
                 network_timeout=float(network_timeout or 0),
-                concurrency=int(concurrency),
+                concurrency=connection_options.get("connections") or int(concurrency),
                 max_headers=int(max_response_headers),
                 max_body=int(max_response_body),
                 **options.pool_arguments(
@@ -106,6 +107,7 @@ class FastHttpSession(TransportOptions, FastSession):
                     ssl_context_factory=ssl_context_factory,
                 ),
             )
+            pool = options.shared(connection_options, user, make_pool)
         super().__init__(
             base_url=base_url,
             request_event=request_event,

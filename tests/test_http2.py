@@ -1,0 +1,450 @@
+"""HTTP/2 of both user classes: against nginx, nghttpx, nghttpd and node, and against servers that
+send the frames they are told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gevent
+import gevent.server
+import pytest
+from conftest import Listen
+from helpers import free_port, read_csv, refusing_port, wait_until
+from locust.env import Environment
+from servers import CERTIFICATES, Listener, child_environment
+
+CERTIFICATE = CERTIFICATES / "localhost.pem"
+
+Connect = Callable[..., Any]
+
+
+@pytest.fixture(params=["FastHttpUser", "HttpUser"])
+def connect(request: pytest.FixtureRequest, environment: Environment) -> Connect:
+    """Makes a client of one of our classes for a URL, with attributes of the user class."""
+    import opscore_fast
+
+    base = getattr(opscore_fast, request.param)
+
+    def client(url: str, **attributes: Any) -> Any:
+        given = {"http2": "prior-knowledge", **attributes}
+        made = type("TestedUser", (base,), {"host": url, **given})(environment)
+        if request.param == "HttpUser":
+            made.client.verify = False
+        return made.client
+
+    return client
+
+
+def connections() -> int:
+    from opscore_fast import engines
+
+    return engines.current().totals()["connects"]
+
+
+# Independent servers
+
+
+@contextmanager
+def running(*command: str | Path, port: int) -> Iterator[None]:
+    """Runs a server until the end, from when it listens."""
+    if not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not installed")
+    process = subprocess.Popen(
+        list(map(str, command)),
+        env=child_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def listens() -> bool:
+        assert process.poll() is None, f"{command[0]} has ended"
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        wait_until(listens, f"{command[0]} listens")
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+NGINX = """
+{user}
+daemon off;
+worker_processes 1;
+pid {prefix}/pid;
+error_log {prefix}/error.log;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path {prefix}/body;
+    proxy_temp_path {prefix}/proxy;
+    fastcgi_temp_path {prefix}/fastcgi;
+    uwsgi_temp_path {prefix}/uwsgi;
+    scgi_temp_path {prefix}/scgi;
+    client_max_body_size 0;
+    keepalive_requests 100000;
+    server {{
+        listen 127.0.0.1:{port} {how};
+        ssl_certificate {certificate};
+        ssl_certificate_key {certificate};
+        location / {{
+            proxy_pass http://127.0.0.1:{backend};
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+        }}
+    }}
+}}
+"""
+
+
+@contextmanager
+def nginx(prefix: Path, backend: Listener, tls: bool, http2: bool = True) -> Iterator[str]:
+    port = free_port()
+    how = ("ssl " if tls else "") + ("http2" if http2 else "")
+    text = NGINX.format(
+        user="user root;" if os.geteuid() == 0 else "",
+        prefix=prefix,
+        port=port,
+        how=how,
+        certificate=CERTIFICATE,
+        backend=backend.port,
+    )
+    (prefix / "nginx.conf").write_text(text)
+    with running("nginx", "-p", prefix, "-c", prefix / "nginx.conf", port=port):
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+
+
+@contextmanager
+def nghttpx(prefix: Path, backend: Listener, tls: bool) -> Iterator[str]:
+    port = free_port()
+    command = ["nghttpx", f"--frontend=127.0.0.1,{port}" + ("" if tls else ";no-tls")]
+    command += [f"--backend=127.0.0.1,{backend.port}", "--workers=1", "--conf=/dev/null"]
+    command += [f"--pid-file={prefix / 'pid'}", "--single-process"]
+    with running(*command, *([CERTIFICATE] * 2 if tls else []), port=port):
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+
+
+@pytest.fixture(params=[(nginx, False), (nginx, True), (nghttpx, False), (nghttpx, True)])
+def url(request: pytest.FixtureRequest, tmp_path: Path, app: Listener) -> Iterator[str]:
+    """A server that speaks HTTP/2 and has the ordinary one behind it."""
+    serve, tls = request.param
+    with serve(tmp_path, app, tls) as url:
+        yield url
+
+
+def test_requests(url: str, connect: Connect, app: Listener) -> None:
+    before = connections()
+    client = connect(url, http2="auto" if url.startswith("https") else "prior-knowledge")
+    for _ in range(3):
+        response = client.get("/ok")
+        assert (response.status_code, response.text, response.http_version) == (200, "ok", "2")
+        response = client.post("/echo", data=b"body")
+        assert (response.json()["body"], response.http_version) == ("body", "2")
+        assert client.head("/ok").status_code == 200
+    assert connections() - before == 1
+    assert len(app.requests()) == 9
+
+
+def test_headers_reach_the_server(url: str, connect: Connect, app: Listener) -> None:
+    client = connect(url)
+    client.get("/ok", headers={"X-Mixed": "Case, kept ", "Connection": "keep-alive", "TE": "gzip"})
+    headers = {name.lower(): value for name, value in app.requests()[0]["headers"]}
+    assert headers["x-mixed"] == "Case, kept"
+    assert headers["host"] == url.partition("//")[2]
+    assert "te" not in headers
+
+
+@pytest.mark.parametrize("size", [0, 1, 16384, 100_000, 3_000_000])
+def test_bodies(url: str, connect: Connect, size: int) -> None:
+    text = ("abcdefghijklmnopqrstuvwxyz" * (size // 26 + 1))[:size]
+    client = connect(url)
+    assert client.post("/echo", data=text.encode()).json()["body"] == text
+    assert client.get(f"/ok?size={size}").text == text
+
+
+def test_redirects_and_cookies(url: str, connect: Connect, app: Listener) -> None:
+    response = connect(url).get("/redirect/2?header=Set-Cookie:a=b")
+    assert (response.status_code, response.text, len(response.history)) == (200, "ok", 2)
+    assert "a=b" in dict(app.requests()[-1]["headers"]).get("cookie", "")
+
+
+def test_a_stream(url: str, connect: Connect) -> None:
+    client = connect(url)
+    response = client.get("/ok?size=2600000", stream=True)
+    pieces = [
+        piece.encode() if isinstance(piece, str) else piece
+        for piece in response.iter_content(50_000)
+    ]
+    assert b"".join(pieces) == b"abcdefghijklmnopqrstuvwxyz" * 100_000
+    assert client.get("/ok").text == "ok"
+
+
+def test_greenlets_share_a_connection(url: str, connect: Connect) -> None:
+    before = connections()
+    client = connect(url)
+    assert client.get("/ok").text == "ok"
+    jobs = [gevent.spawn(client.get, "/ok") for _ in range(50)]
+    gevent.joinall(jobs)
+    assert [job.value.text for job in jobs] == ["ok"] * 50
+    assert connections() - before == 1
+
+
+# What is spoken
+
+
+def test_a_server_may_choose_http1(tmp_path: Path, app: Listener, connect: Connect) -> None:
+    with nginx(tmp_path, app, tls=True, http2=False) as url:
+        client = connect(url, http2=True)
+        jobs = [gevent.spawn(client.get, "/ok") for _ in range(5)]
+        gevent.joinall(jobs)
+        assert {job.value.http_version for job in jobs} == {"1.1"}
+        assert [job.value.text for job in jobs] == ["ok"] * 5
+
+
+def test_auto_speaks_http1_without_tls(app: Listener, connect: Connect) -> None:
+    assert connect(app.url, http2="auto").get("/ok").http_version == "1.1"
+
+
+@pytest.mark.parametrize("given", [False, None])
+def test_http2_is_off(listen: Listen, connect: Connect, given: bool | None) -> None:
+    response = connect(listen(certificate="localhost.pem").url, http2=given).get("/ok")
+    assert (response.text, response.http_version) == ("ok", "1.1")
+
+
+def test_a_server_without_http2(app: Listener, connect: Connect) -> None:
+    error = connect(app.url).get("/ok").error
+    assert str(error) == f"127.0.0.1:{app.port} does not speak HTTP/2: it answered in HTTP/1"
+
+
+def test_a_server_without_http2_by_tls(listen: Listen, connect: Connect) -> None:
+    port = listen(certificate="localhost.pem")
+    error = connect(port.url).get("/ok").error
+    assert str(error).startswith(f"127.0.0.1:{port.port} does not speak HTTP/2: ")
+
+
+def test_nobody_listens(connect: Connect) -> None:
+    with refusing_port() as port:
+        client = connect(f"http://127.0.0.1:{port}")
+        jobs = [gevent.spawn(client.get, "/ok") for _ in range(3)]
+        gevent.joinall(jobs)
+        assert {str(job.value.error) for job in jobs} == {f"connection refused by 127.0.0.1:{port}"}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "text"),
+    [
+        (
+            {"http2": "h2"},
+            "http2 is True, False, 'auto' or 'prior-knowledge', not 'h2'",
+        ),
+        ({"connections": 0}, "connections is 1 to 65535, not 0"),
+        ({"http2": False, "connections": 2}, "connections has no effect without http2"),
+    ],
+)
+def test_bad_options(connect: Connect, attributes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        connect("http://127.0.0.1:1", **attributes)
+
+
+def test_users_of_a_class_share_connections(
+    tmp_path: Path, app: Listener, environment: Environment
+) -> None:
+    from opscore_fast import FastHttpUser, HttpUser
+
+    for base in (FastHttpUser, HttpUser):
+        with nginx(tmp_path, app, tls=False) as url:
+            made = {"host": url, "http2": "prior-knowledge", "connections": 2}
+            kind = type("Sharing", (base,), made)
+            before = connections()
+            users = [kind(environment) for _ in range(20)]
+            for _ in range(3):
+                jobs = [gevent.spawn(user.client.get, "/ok") for user in users]
+                gevent.joinall(jobs)
+                assert [job.value.text for job in jobs] == ["ok"] * 20
+            assert connections() - before == 2
+
+
+# node
+
+
+NODE = """
+const http2 = require("http2")
+const server = http2.createServer({settings: {maxConcurrentStreams: 5}})
+server.on("stream", (stream, headers) => {
+    stream.on("error", () => {})
+    const path = headers[":path"]
+    if (path.startsWith("/reset/")) {
+        stream.close(Number(path.slice(7)))
+    } else if (path === "/trailers") {
+        stream.respond({":status": 200}, {waitForTrailers: true})
+        stream.on("wantTrailers", () => stream.sendTrailers({"grpc-status": "0", "x-a": "b"}))
+        stream.end("body")
+    } else if (path === "/interim") {
+        stream.additionalHeaders({":status": 103, link: "</a>"})
+        stream.respond({":status": 200})
+        stream.end("ok")
+    } else if (path === "/slow") {
+        setTimeout(() => { stream.respond({":status": 200}); stream.end("ok") }, 50)
+    } else {
+        stream.respond({":status": 200})
+        stream.end(JSON.stringify(headers))
+    }
+})
+server.listen(Number(process.argv[2]), "127.0.0.1")
+"""
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[str]:
+    port = free_port()
+    (tmp_path / "server.js").write_text(NODE)
+    with running("node", tmp_path / "server.js", str(port), port=port):
+        yield f"http://127.0.0.1:{port}"
+
+
+def test_trailers(node: str, connect: Connect) -> None:
+    response = connect(node).get("/trailers", headers={"TE": "trailers"})
+    assert response.content == b"body"
+    assert response.trailers == [("grpc-status", "0"), ("x-a", "b")]
+
+
+def test_pseudo_headers(node: str, connect: Connect) -> None:
+    response = connect(node).get("/a?b=c", headers={"te": "trailers", "Host": "elsewhere"})
+    seen = json.loads(response.content)
+    assert seen[":method"] == "GET"
+    assert seen[":path"] == "/a?b=c"
+    assert seen[":scheme"] == "http"
+    assert seen[":authority"] == "elsewhere"
+    assert seen["te"] == "trailers"
+    assert not {"host", "connection"} & seen.keys()
+
+
+def test_interim_responses(node: str, connect: Connect) -> None:
+    response = connect(node).get("/interim")
+    assert (response.status_code, response.text) == (200, "ok")
+    assert "link" not in response.headers
+
+
+def test_more_requests_than_streams(node: str, connect: Connect) -> None:
+    before = connections()
+    client = connect(node)
+    client.get("/")
+    jobs = [gevent.spawn(client.get, "/slow") for _ in range(20)]
+    gevent.joinall(jobs)
+    assert [job.value.text for job in jobs] == ["ok"] * 20
+    assert connections() - before == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "name"), [(2, "INTERNAL_ERROR"), (8, "CANCEL"), (11, "ENHANCE_YOUR_CALM")]
+)
+def test_a_reset_stream(node: str, connect: Connect, code: int, name: str) -> None:
+    client = connect(node)
+    error = client.get(f"/reset/{code}").error
+    assert str(error).endswith(
+        f" ended the request's HTTP/2 stream while waiting for the response: {name}"
+    )
+    assert client.get("/").status_code == 200
+
+
+# Frames
+
+
+def frame(kind: int, flags: int, stream: int, data: bytes = b"") -> bytes:
+    return len(data).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + data
+
+
+@contextmanager
+def scripted(*pieces: bytes) -> Iterator[str]:
+    """A server that sends SETTINGS, and then the pieces to the first bytes that come."""
+
+    def serve(sock: socket.socket, address: Any) -> None:
+        sock.recv(65536)
+        sock.sendall(frame(4, 0, 0) + b"".join(pieces))
+        while sock.recv(65536):
+            pass
+
+    server = gevent.server.StreamServer(("127.0.0.1", 0), serve)
+    server.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (
+            frame(0, 1, 1, b"data"),
+            "response from {} is not valid HTTP: HTTP/2: a frame that breaks the protocol",
+        ),
+        (
+            frame(1, 4, 1, b"\xff\xff\xff\xff"),
+            "response from {} is not valid HTTP: HTTP/2: headers that can't be decompressed",
+        ),
+        (
+            frame(1, 4, 1, b"\x88\x00\x01A\x01b"),
+            "response from {} is not valid HTTP: HTTP/2: an invalid header field",
+        ),
+        (
+            frame(8, 0, 0, b"\x7f\xff\xff\xff"),
+            "response from {} is not valid HTTP: HTTP/2: more data than its window allows",
+        ),
+        (
+            frame(1, 4, 1, b"\x88") + frame(3, 0, 1, b"\0\0\0\2"),
+            "{} ended the request's HTTP/2 stream while receiving the body: INTERNAL_ERROR",
+        ),
+    ],
+)
+def test_bad_frames_are_failures_of_their_own(connect: Connect, pieces: bytes, text: str) -> None:
+    with scripted(pieces) as url:
+        error = connect(url).get("/").error
+        assert str(error) == text.format(url.partition("//")[2])
+
+
+def test_going_away_is_retried_once_and_counted(connect: Connect) -> None:
+    with scripted(frame(7, 0, 0, bytes(8))) as url:
+        response = connect(url).get("/")
+    text = " went away (HTTP/2 GOAWAY) without an answer: NO_ERROR"
+    assert str(response.error) == url.partition("//")[2] + text
+    assert response.retries == 1
+
+
+# The command line
+
+LOCUSTFILE = """
+from locust import FastHttpUser, constant, task
+
+class Visitor(FastHttpUser):
+    wait_time = constant(0)
+    @task
+    def visit(self):
+        with self.client.get("/ok", catch_response=True) as response:
+            if response.http_version != "2":
+                response.failure("HTTP/" + response.http_version)
+"""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_the_command_line(tmp_path: Path, app: Listener, tls: bool) -> None:
+    (tmp_path / "locustfile.py").write_text(LOCUSTFILE)
+    with nginx(tmp_path, app, tls=tls) as url:
+        command = [sys.executable, "-m", "opscore_fast", "--http2" if tls else
+                   "--http2=prior-knowledge", "-f", "locustfile.py", "--headless", "-u", "5", "-r",
+                   "5", "-t", "2", "-H", url, "--csv", "out"]  # fmt: skip
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    [total] = [row for row in read_csv(tmp_path / "out_stats.csv") if row["Name"] == "Aggregated"]
+    assert int(total["Request Count"]) > 0
+    assert total["Failure Count"] == "0"
