@@ -12,7 +12,7 @@ case "${1:-}" in
 build) tools=() ;;
 test)
     tools=(openssl:openssl nginx:nginx-light curl:curl)
-    tools+=(nghttp:nghttp2-client nghttpd:nghttp2-server node:nodejs)
+    tools+=(nghttp:nghttp2-client nghttpd:nghttp2-server nghttpx:nghttp2-proxy node:nodejs)
     ;;
 bench) tools=(openssl:openssl nginx:nginx-light wrk:wrk) ;;
 *)

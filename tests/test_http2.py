@@ -345,6 +345,7 @@ def test_more_requests_than_streams(node: str, connect: Connect) -> None:
     jobs = [gevent.spawn(client.get, "/slow") for _ in range(20)]
     gevent.joinall(jobs)
     assert [job.value.text for job in jobs] == ["ok"] * 20
+    assert sum(job.value.queue_time > 0 for job in jobs) == 15
     assert connections() - before == 1
 
 

@@ -267,6 +267,11 @@ static PyObject *get_transport(Response *self, void *Py_UNUSED(closure))
     return PyUnicode_FromString(Response_result(self)->via_curl ? "libcurl" : "opscore_fast");
 }
 
+static PyObject *get_queue_time(Response *self, void *Py_UNUSED(closure))
+{
+    return PyFloat_FromDouble((double)Response_result(self)->queue_ns / 1e9);
+}
+
 static PyObject *get_http_version(Response *self, void *Py_UNUSED(closure))
 {
     const opf_result *result = Response_result(self);
@@ -405,6 +410,10 @@ static PyGetSetDef Response_getset[] = {
      NULL},
     {"transport", (getter)get_transport, NULL,
      "str: what carried the last request: 'opscore_fast', or 'libcurl' (proxies, Digest ...)",
+     NULL},
+    {"queue_time", (getter)get_queue_time, NULL,
+     "float: seconds that the request waited for a connection, or for a stream of one (HTTP/2); no "
+     "part of the response time",
      NULL},
     {"http_version", (getter)get_http_version, NULL,
      "str: the version of HTTP that the response came in: '2', '1.1' or '1.0'; None: none came",

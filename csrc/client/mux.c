@@ -399,6 +399,11 @@ static void drop_rest(opf_mux *mux)
         opf_buf_fini(&mux->rest);
 }
 
+static bool has_output(const opf_mux *mux)
+{
+    return mux->rest.len || opf_h2_wants_write(&mux->h2);
+}
+
 /* What is to be sent next; 0: nothing. */
 static size_t next_bytes(opf_mux *mux, const uint8_t **data)
 {
@@ -439,7 +444,7 @@ static bool send_once(opf_mux *mux)
         return false;
     }
     mux->rest_at += sent;
-    mux->blocked = n <= 0;
+    mux->blocked = n == OPF_IO_WRITE;
     return n > 0;
 }
 
@@ -571,7 +576,6 @@ int opf_mux_start(opf_conn *conn, opf_exchange *exchange)
     opf_list_init(&s->link);
     s->mux = mux;
     s->exchange = exchange;
-    s->deadline = 0;
     s->sent = 0;
     exchange->conn = conn;
     exchange->mux_stream = s;
@@ -579,8 +583,9 @@ int opf_mux_start(opf_conn *conn, opf_exchange *exchange)
     exchange->result.phase = OPF_PHASE_SEND;
     exchange->result.http2 = true;
     exchange->result.carried = conn->carried++;
-    exchange->result.idle_ns =
-        was_idle && exchange->result.carried ? opf_clock_mono() - conn->idle_since : 0;
+    uint64_t now = opf_clock_mono();
+    exchange->result.idle_ns = was_idle && exchange->result.carried ? now - conn->idle_since : 0;
+    set_deadline(s, now); /* it may take long until the server lets us send it */
     queue(mux);
     return 0;
 }
@@ -599,7 +604,7 @@ void opf_mux_ready(opf_conn *conn, uint32_t happened)
     if (happened & EPOLLOUT)
         mux->blocked = false;
     if (!can_read || receive(mux))
-        if ((happened & EPOLLOUT) || opf_h2_wants_write(&mux->h2))
+        if ((happened & EPOLLOUT) || has_output(mux))
             queue(mux);
     opf_origin_serve(origin);
 }
@@ -634,7 +639,7 @@ void opf_mux_timer(opf_conn *conn)
         opf_mux_ready(conn, EPOLLIN);
         return;
     }
-    if (opf_h2_wants_write(&mux->h2))
+    if (has_output(mux))
         queue(mux);
     opf_origin_serve(origin);
 }

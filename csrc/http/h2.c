@@ -745,6 +745,8 @@ uint32_t opf_h2_room(const opf_h2 *h2)
     uint32_t most = h2->answered ? nghttp2_session_get_remote_settings(
                                        h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
                                  : STREAMS_BEFORE_SETTINGS;
+    if (!most && !h2->n_streams) /* none at all for now: one shall see whether that changes */
+        return 1;
     return most > h2->n_streams ? most - h2->n_streams : 0;
 }
 

@@ -1,5 +1,7 @@
 #include "frames.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -53,6 +55,8 @@ bool frames_go_away(int fd, uint32_t last, uint32_t code)
 bool frames_begin(int fd, const void *settings, size_t len)
 {
     char preface[sizeof(PREFACE) - 1];
+    int yes = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
     return receive(fd, preface, sizeof(preface)) &&
            memcmp(preface, PREFACE, sizeof(preface)) == 0 &&
            frames_send(fd, FRAME_SETTINGS, 0, 0, settings, len);

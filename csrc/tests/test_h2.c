@@ -228,6 +228,45 @@ TEST(streams_over_the_servers_limit_wait_in_the_queue)
     client_fini(&c);
 }
 
+/* Takes no streams until *arg says so. */
+static void serve_no_streams(int fd, int number, void *arg)
+{
+    frame f;
+    const bool *opens = arg;
+    (void)number;
+    if (!frames_begin(fd, BYTES("\0\3\0\0\0\0")) || !frames_await(fd, FRAME_SETTINGS, &f))
+        return;
+    while (frames_read(fd, &f) && f.type != FRAME_HEADERS)
+        ;
+    frames_send_number(fd, FRAME_RST_STREAM, f.stream, CODE_REFUSED);
+    usleep(20000);
+    if (*opens && frames_send(fd, FRAME_SETTINGS, 0, 0, BYTES("\0\3\0\0\0\1")))
+        serve_on(fd);
+    else
+        peer_wait_closed(fd);
+}
+
+TEST(a_server_that_takes_no_streams_is_waited_for_until_the_time_out)
+{
+    for (int opens = 0; opens < 2; opens++) {
+        client c;
+        call calls[3] = {0};
+        bool arg = opens;
+        opf_pool_options options = {.timeouts = {.network_ns = 3 * SHORTLY}};
+        CHECK(client_init_with(&c, serve_no_streams, &arg, options));
+        for (int i = 0; i < 3; i++)
+            CHECK_EQ_INT(submit(&c, &calls[i], "GET", NULL, 0), 0);
+        for (int i = 0; i < 3; i++) {
+            CHECK(call_drive(c.engine, &calls[i].done, 1));
+            opf_failure failure = result_of(&calls[i])->failure;
+            if (i == 0 || opens)
+                CHECK_EQ_INT(failure, opens ? OPF_FAIL_NONE : OPF_FAIL_WRITE_TIMEOUT);
+            opf_exchange_free(calls[i].exchange);
+        }
+        client_fini(&c);
+    }
+}
+
 /* Takes one stream at a time at first, and then two, of which it answers the second first. */
 static void serve_more_later(int fd, int number, void *arg)
 {
