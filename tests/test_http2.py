@@ -1,4 +1,4 @@
-"""HTTP/2 of both user classes: against nginx, nghttpx, nghttpd and node, and against servers that
+"""HTTP/2 of both user classes: against nginx, nghttpx and node, and against servers that
 send the frames they are told."""
 
 from __future__ import annotations

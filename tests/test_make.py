@@ -130,6 +130,7 @@ def test_without_root_the_one_command_is_printed(tmp_path: Path) -> None:
         ("nginx", "nginx-light"),
         ("nghttp", "nghttp2-client"),
         ("nghttpd", "nghttp2-server"),
+        ("nghttpx", "nghttp2-proxy"),
         ("node", "nodejs"),
         ("curl", "curl"),
     ],

@@ -2,9 +2,10 @@
 
 #include <nghttp2/nghttp2.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
+#include "http/h2_errors.h"
+#include "http/h2_head.h"
 
 /* What may be on its way to us over all streams: the streams' own windows bound what is held. */
 #define CONNECTION_WINDOW (16 << 20)
@@ -16,72 +17,6 @@
 
 /* Bytes of a request's head at most, as HTTP/2 counts them. */
 #define MAX_REQUEST_HEAD (1U << 20)
-
-/* Error codes (RFC 9113, 7) */
-
-static const char *code_name(uint32_t code)
-{
-    static const char *const names[] = {"NO_ERROR",
-                                        "PROTOCOL_ERROR",
-                                        "INTERNAL_ERROR",
-                                        "FLOW_CONTROL_ERROR",
-                                        "SETTINGS_TIMEOUT",
-                                        "STREAM_CLOSED",
-                                        "FRAME_SIZE_ERROR",
-                                        "REFUSED_STREAM",
-                                        "CANCEL",
-                                        "COMPRESSION_ERROR",
-                                        "CONNECT_ERROR",
-                                        "ENHANCE_YOUR_CALM",
-                                        "INADEQUATE_SECURITY",
-                                        "HTTP_1_1_REQUIRED"};
-    return code < sizeof(names) / sizeof(*names) ? names[code] : "an unknown error code";
-}
-
-/* What the server has done, by the code with which we end a stream or the connection for it. */
-static const char *violation(uint32_t code)
-{
-    switch (code) {
-    case NGHTTP2_FLOW_CONTROL_ERROR:
-        return "HTTP/2: more data than its window allows";
-    case NGHTTP2_COMPRESSION_ERROR:
-        return "HTTP/2: headers that can't be decompressed";
-    case NGHTTP2_FRAME_SIZE_ERROR:
-        return "HTTP/2: a frame of a wrong size";
-    case NGHTTP2_STREAM_CLOSED:
-        return "HTTP/2: a frame on a closed stream";
-    case NGHTTP2_ENHANCE_YOUR_CALM:
-        return "HTTP/2: a flood of frames";
-    case NGHTTP2_INTERNAL_ERROR:
-        return "HTTP/2: what it sent can't be handled";
-    default:
-        return "HTTP/2: a frame that breaks the protocol";
-    }
-}
-
-/* The same by what nghttp2 calls it; NULL: no better word than the code's. */
-static const char *objection(int error)
-{
-    switch (error) {
-    case NGHTTP2_ERR_HTTP_HEADER:
-        return "HTTP/2: an invalid header field";
-    case NGHTTP2_ERR_HTTP_MESSAGING:
-        return "HTTP/2: a malformed response";
-    case NGHTTP2_ERR_HEADER_COMP:
-        return violation(NGHTTP2_COMPRESSION_ERROR);
-    case NGHTTP2_ERR_FLOW_CONTROL:
-        return violation(NGHTTP2_FLOW_CONTROL_ERROR);
-    case NGHTTP2_ERR_STREAM_CLOSED:
-        return violation(NGHTTP2_STREAM_CLOSED);
-    case NGHTTP2_ERR_FLOODED:
-    case NGHTTP2_ERR_TOO_MANY_SETTINGS:
-        return violation(NGHTTP2_ENHANCE_YOUR_CALM);
-    case NGHTTP2_ERR_FRAME_SIZE_ERROR:
-        return violation(NGHTTP2_FRAME_SIZE_ERROR);
-    default:
-        return NULL;
-    }
-}
 
 static void fail_stream(opf_h2_stream *stream, opf_failure failure, const char *detail)
 {
@@ -209,7 +144,7 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
     opf_h2_stream *stream = stream_of(arg, frame->hd.stream_id);
     (void)session, (void)name, (void)name_len, (void)value, (void)value_len, (void)flags;
     if (stream)
-        fail_stream(stream, OPF_FAIL_PROTOCOL, objection(NGHTTP2_ERR_HTTP_HEADER));
+        fail_stream(stream, OPF_FAIL_PROTOCOL, opf_h2_objection(NGHTTP2_ERR_HTTP_HEADER));
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -282,7 +217,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_RST_STREAM:
         stream = stream_of(h2, frame->hd.stream_id);
         if (stream && !stream->whole) {
-            fail_stream(stream, OPF_FAIL_STREAM_RESET, code_name(frame->rst_stream.error_code));
+            fail_stream(stream, OPF_FAIL_STREAM_RESET,
+                        opf_h2_code_name(frame->rst_stream.error_code));
             stream->refused =
                 frame->rst_stream.error_code == NGHTTP2_REFUSED_STREAM && !stream->head_bytes;
         }
@@ -341,12 +277,12 @@ static void note_close(opf_h2 *h2, opf_h2_stream *stream, uint32_t code)
     if (stream->whole || stream->failure != OPF_FAIL_NONE)
         return;
     if (h2->going_away && stream->id > h2->away_last) {
-        fail_stream(stream, OPF_FAIL_GOAWAY, code_name(h2->away_code));
+        fail_stream(stream, OPF_FAIL_GOAWAY, opf_h2_code_name(h2->away_code));
         stream->refused = true;
     } else if (stream->has_length && code == NGHTTP2_PROTOCOL_ERROR) {
         fail_stream(stream, OPF_FAIL_PROTOCOL, "HTTP/2: a body of another length than it said");
     } else {
-        fail_stream(stream, OPF_FAIL_PROTOCOL, violation(code));
+        fail_stream(stream, OPF_FAIL_PROTOCOL, opf_h2_violation(code));
     }
 }
 
@@ -367,12 +303,12 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 {
     opf_h2 *h2 = arg;
     opf_h2_stream *stream = stream_of(h2, frame->hd.stream_id);
-    const char *detail = objection(error);
+    const char *detail = opf_h2_objection(error);
     (void)session;
     if (frame->hd.type == NGHTTP2_PUSH_PROMISE)
         detail = "HTTP/2: a push that was refused";
     if (!detail)
-        detail = violation(NGHTTP2_PROTOCOL_ERROR);
+        detail = opf_h2_violation(NGHTTP2_PROTOCOL_ERROR);
     if (stream)
         fail_stream(stream, OPF_FAIL_PROTOCOL, detail);
     else
@@ -399,7 +335,7 @@ static int before_frame_send(nghttp2_session *session, const nghttp2_frame *fram
         if (stream)
             h2->events->sending(stream);
     } else if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
-        fail_session(h2, OPF_FAIL_PROTOCOL, violation(frame->goaway.error_code));
+        fail_session(h2, OPF_FAIL_PROTOCOL, opf_h2_violation(frame->goaway.error_code));
     }
     return 0;
 }
@@ -416,7 +352,7 @@ static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *fram
     if (error == NGHTTP2_ERR_FRAME_SIZE_ERROR) {
         fail_stream(stream, OPF_FAIL_PROTOCOL, "HTTP/2: the request's headers are too large");
     } else {
-        fail_stream(stream, OPF_FAIL_GOAWAY, code_name(h2->away_code));
+        fail_stream(stream, OPF_FAIL_GOAWAY, opf_h2_code_name(h2->away_code));
         stream->refused = h2->going_away;
     }
     reset(h2, stream);
@@ -439,121 +375,13 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *data, si
     return n == OPF_H2_LATER ? NGHTTP2_ERR_DEFERRED : n;
 }
 
-static bool is(const char *name, size_t len, const char *other)
-{
-    return strlen(other) == len && memcmp(name, other, len) == 0;
-}
-
-/* Fields that speak of one HTTP/1.1 connection (RFC 9113, 8.2.2), or stand elsewhere in HTTP/2. */
-static bool is_left_out(const nghttp2_nv *field)
-{
-    static const char *const names[] = {
-        "connection",        "host",          "keep-alive", "upgrade", "proxy-connection",
-        "transfer-encoding", "http2-settings"};
-    const char *name = (const char *)field->name;
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-        if (is(name, field->namelen, names[i]))
-            return true;
-    return is(name, field->namelen, "te") &&
-           !(field->valuelen == 8 && strncasecmp((const char *)field->value, "trailers", 8) == 0);
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static void lower(char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (text[i] >= 'A' && text[i] <= 'Z')
-            text[i] = (char)(text[i] | 0x20);
-}
-
-/* Splits a line "Name: value"; name: where its copy stands that may be changed. */
-static nghttp2_nv split(const char *line, size_t len, char *name)
-{
-    const char *colon = memchr(line, ':', len), *end_of = line + len;
-    const char *value = colon ? colon + 1 : end_of;
-    size_t name_len = (size_t)((colon ? colon : end_of) - line);
-    while (value < end_of && is_blank(*value))
-        value++;
-    while (value < end_of && is_blank(end_of[-1]))
-        end_of--;
-    lower(name, name_len);
-    return (nghttp2_nv){.name = (uint8_t *)name,
-                        .namelen = name_len,
-                        .value = (uint8_t *)(uintptr_t)value,
-                        .valuelen = (size_t)(end_of - value)};
-}
-
-static int add(opf_h2 *h2, const nghttp2_nv *field)
-{
-    return opf_buf_append(&h2->fields, field, sizeof(*field));
-}
-
-static int add_pseudo(opf_h2 *h2, const char *name, const char *value, size_t len)
-{
-    nghttp2_nv field = {.name = (uint8_t *)(uintptr_t)name,
-                        .namelen = strlen(name),
-                        .value = (uint8_t *)(uintptr_t)value,
-                        .valuelen = len};
-    return add(h2, &field);
-}
-
-/* The place of :authority among the fields. */
-#define AUTHORITY 2
-
-/* Turns the lines behind the first into fields; what a Host says is the authority. */
-static int add_lines(opf_h2 *h2, const opf_h2_request *request, const char *line)
-{
-    const char *head_end = request->head + request->head_len;
-    while (line < head_end) {
-        const char *cr = memchr(line, '\r', (size_t)(head_end - line));
-        size_t len = (size_t)((cr ? cr : head_end) - line);
-        if (!len)
-            break;
-        nghttp2_nv field = split(line, len, (char *)h2->names.data + (line - request->head));
-        if (is((char *)field.name, field.namelen, "host")) {
-            nghttp2_nv *authority = (nghttp2_nv *)(void *)h2->fields.data + AUTHORITY;
-            authority->value = field.value;
-            authority->valuelen = field.valuelen;
-        } else if (!is_left_out(&field) && add(h2, &field) != 0) {
-            return OPF_ENOMEM;
-        }
-        line += len + 2;
-    }
-    return 0;
-}
-
-/* Turns the head into fields. nghttp2 indexes those that repeat, and by itself keeps Authorization
- * and short cookies out of tables. */
-static int write_fields(opf_h2 *h2, const opf_h2_request *request)
-{
-    const char *head = request->head, *head_end = head + request->head_len;
-    const char *cr = memchr(head, '\r', request->head_len);
-    const char *line_end = cr ? cr : head_end;
-    const char *space = memchr(head, ' ', (size_t)(line_end - head));
-    const char *target = space ? space + 1 : line_end;
-    const char *behind = memrchr(target, ' ', (size_t)(line_end - target));
-    h2->names.len = 0;
-    h2->fields.len = 0;
-    if (opf_buf_append(&h2->names, head, request->head_len) != 0 ||
-        add_pseudo(h2, ":method", head, (size_t)((space ? space : line_end) - head)) != 0 ||
-        add_pseudo(h2, ":scheme", request->tls ? "https" : "http", request->tls ? 5 : 4) != 0 ||
-        add_pseudo(h2, ":authority", request->authority, request->authority_len) != 0 ||
-        add_pseudo(h2, ":path", target, (size_t)((behind ? behind : line_end) - target)) != 0)
-        return OPF_ENOMEM;
-    return add_lines(h2, request, line_end + 2);
-}
-
 int opf_h2_begin(opf_h2 *h2, opf_h2_stream *stream, opf_message *message,
                  const opf_h2_request *request)
 {
     nghttp2_data_provider body = {.read_callback = read_body};
     if (h2->going_away || h2->failure != OPF_FAIL_NONE)
         return OPF_EINVAL;
-    if (write_fields(h2, request) != 0)
+    if (opf_h2_write_fields(&h2->fields, &h2->names, request) != 0)
         return OPF_ENOMEM;
     int32_t id = nghttp2_submit_request(
         h2->session, NULL, (const nghttp2_nv *)(const void *)h2->fields.data,
@@ -702,7 +530,8 @@ int opf_h2_feed(opf_h2 *h2, const uint8_t *data, size_t len)
         fail_session(h2, OPF_FAIL_NOMEM, NULL);
     else if (n < 0)
         fail_session(h2, OPF_FAIL_PROTOCOL,
-                     objection((int)n) ? objection((int)n) : violation(NGHTTP2_PROTOCOL_ERROR));
+                     opf_h2_objection((int)n) ? opf_h2_objection((int)n)
+                                              : opf_h2_violation(NGHTTP2_PROTOCOL_ERROR));
     return h2->failure == OPF_FAIL_NONE ? 0 : -1;
 }
 
@@ -757,7 +586,7 @@ void opf_h2_note_eof(const opf_h2 *h2, opf_h2_stream *stream)
     else if (!h2->answered)
         fail_stream(stream, OPF_FAIL_NO_HTTP2, "it closed the connection at once");
     else if (h2->going_away && h2->away_code != NGHTTP2_NO_ERROR)
-        fail_stream(stream, OPF_FAIL_GOAWAY, code_name(h2->away_code));
+        fail_stream(stream, OPF_FAIL_GOAWAY, opf_h2_code_name(h2->away_code));
     else if (stream->headers_done)
         fail_stream(stream, OPF_FAIL_CLOSED_BODY, NULL);
     else

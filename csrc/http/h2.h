@@ -1,5 +1,5 @@
-/* HTTP/2 (RFC 9113): a client's side of one connection. nghttp2 keeps the session, and only h2.c
- * knows it.
+/* HTTP/2 (RFC 9113): a client's side of one connection. nghttp2 keeps the session, and only h2*.c
+ * know it.
  *
  * A session turns bytes that were received into messages, one for each stream, and requests into
  * bytes to be sent. It never touches a socket. Storage of the caller; what happens to streams is
@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "http/h2_head.h"
 #include "http/message.h"
 #include "opf.h"
 
@@ -82,17 +83,6 @@ int opf_h2_init(opf_h2 *h2, const opf_h2_options *options, const opf_h2_events *
 
 /* Ends the session; its streams are let go of without a word. */
 void opf_h2_fini(opf_h2 *h2);
-
-/* What a request says of itself, in the form in which HTTP/1.1 would send it. */
-typedef struct opf_h2_request {
-    const char *head; /* from the method to the empty line */
-    size_t head_len;
-    bool tls;
-    const char *authority; /* if the head has no Host */
-    size_t authority_len;
-    bool has_body;
-    bool head_request;
-} opf_h2_request;
 
 /* Begins a stream and has its request wait to be pulled; the head's bytes are used only during the
  * call. The message must be empty. What HTTP/2 forbids (RFC 9113, 8.2.2) is left out. Returns 0, or

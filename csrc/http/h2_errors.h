@@ -1,0 +1,17 @@
+/* What goes wrong on a connection that speaks HTTP/2, in words: constant texts. */
+#ifndef OPF_HTTP_H2_ERRORS_H
+#define OPF_HTTP_H2_ERRORS_H
+
+#include <stdint.h>
+
+/* Returns the name of an error code (RFC 9113, 7). */
+const char *opf_h2_code_name(uint32_t code);
+
+/* Returns what the server has done, by the code with which we end a stream or the connection for
+ * it. */
+const char *opf_h2_violation(uint32_t code);
+
+/* The same by what nghttp2 calls it; NULL: there is no better word than the code's. */
+const char *opf_h2_objection(int error);
+
+#endif
