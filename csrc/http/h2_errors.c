@@ -42,6 +42,9 @@ const char *opf_h2_violation(uint32_t code)
     }
 }
 
+/* NGHTTP2_ERR_TOO_MANY_CONTINUATIONS, which older headers have not. */
+#define TOO_MANY_CONTINUATIONS (-905)
+
 const char *opf_h2_objection(int error)
 {
     switch (error) {
@@ -57,6 +60,7 @@ const char *opf_h2_objection(int error)
         return opf_h2_violation(NGHTTP2_STREAM_CLOSED);
     case NGHTTP2_ERR_FLOODED:
     case NGHTTP2_ERR_TOO_MANY_SETTINGS:
+    case TOO_MANY_CONTINUATIONS:
         return opf_h2_violation(NGHTTP2_ENHANCE_YOUR_CALM);
     case NGHTTP2_ERR_FRAME_SIZE_ERROR:
         return opf_h2_violation(NGHTTP2_FRAME_SIZE_ERROR);

@@ -642,7 +642,7 @@ static void serve_endless_head(int fd, int number, void *arg)
     if (!frames_begin(fd, NULL, 0) || !frames_request(fd, &f, &stream, &body) ||
         !frames_send(fd, FRAME_HEADERS, 0, stream, BYTES(STATUS_200)))
         return;
-    while (frames_send(fd, FRAME_CONTINUATION, 0, stream, field, 5 + 256))
+    while (frames_send(fd, FRAME_CONTINUATION, 0, stream, field, 6 + 256))
         ;
 }
 
@@ -652,7 +652,11 @@ TEST(a_head_without_end_fails)
     call one = {0};
     CHECK(client_init(&c, serve_endless_head, NULL));
     int failure = fetch(&c, &one);
-    CHECK(failure == OPF_FAIL_PROTOCOL || failure == OPF_FAIL_HEADERS_SIZE);
+    /* which limit is the first depends on nghttp2's version: that of their number, or ours */
+    if (failure == OPF_FAIL_PROTOCOL)
+        CHECK_STR(result_of(&one)->detail, "HTTP/2: a flood of frames");
+    else
+        CHECK_EQ_INT(failure, OPF_FAIL_HEADERS_SIZE);
     opf_exchange_free(one.exchange);
     client_fini(&c);
 }
