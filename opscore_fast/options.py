@@ -154,7 +154,7 @@ def pool_arguments(
     http2 = _http2(options)
     arguments = {
         "http2": http2,
-        "http2_connections": _connections(options, http2) or 1,
+        "http2_connections": _connections(options, http2) or 0,
         "server_name": _text(options, "tls_server_name"),
         "tls_resume": bool(options.get("tls_session_resumption")),
         "sources": _source_addresses(options),

@@ -282,7 +282,9 @@ def test_users_of_a_class_share_connections(
 
 NODE = """
 const http2 = require("http2")
+let sessions = 0
 const server = http2.createServer({settings: {maxConcurrentStreams: 5}})
+server.on("session", () => sessions++)
 server.on("stream", (stream, headers) => {
     stream.on("error", () => {})
     const path = headers[":path"]
@@ -296,6 +298,9 @@ server.on("stream", (stream, headers) => {
         stream.additionalHeaders({":status": 103, link: "</a>"})
         stream.respond({":status": 200})
         stream.end("ok")
+    } else if (path === "/sessions") {
+        stream.respond({":status": 200})
+        stream.end(String(sessions))
     } else if (path === "/slow") {
         setTimeout(() => { stream.respond({":status": 200}); stream.end("ok") }, 50)
     } else {
@@ -450,3 +455,38 @@ def test_the_command_line(tmp_path: Path, app: Listener, tls: bool) -> None:
     [total] = [row for row in read_csv(tmp_path / "out_stats.csv") if row["Name"] == "Aggregated"]
     assert int(total["Request Count"]) > 0
     assert total["Failure Count"] == "0"
+
+
+# Agents
+
+AGENTS = """
+from locust import constant, task
+from opscore_fast import AgentUser
+
+class Agent(AgentUser):
+    wait_time = constant(0)
+    http2 = "prior-knowledge"
+    connections = {connections}
+    @task
+    def visit(self):
+        self.client.get("/trailers")
+"""
+
+
+@pytest.mark.parametrize(("connections", "expected"), [(None, 10), (2, 2)])
+def test_agents(
+    node: str, connect: Connect, tmp_path: Path, connections: int | None, expected: int
+) -> None:
+    client = connect(node)
+    before = int(client.get("/sessions").text)
+    (tmp_path / "locustfile.py").write_text(AGENTS.format(connections=connections))
+    command = [sys.executable, "-m", "opscore_fast", "-f", "locustfile.py", "--headless"]
+    command += ["--agent-threads", "1", "-u", "10", "-r", "10", "-t", "2", "-H", node]
+    run = subprocess.run(
+        [*command, "--csv", "out"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    [total] = [row for row in read_csv(tmp_path / "out_stats.csv") if row["Name"] == "Aggregated"]
+    assert int(total["Request Count"]) > 10
+    assert total["Failure Count"] == "0"
+    assert int(client.get("/sessions").text) - before == expected

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "agent/frame.h"
+#include "agent/pools.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "client/engine.h"
@@ -25,6 +26,7 @@ static void run(opf_agent *agent);
 int opf_crew_init(opf_crew *crew, opf_engine *engine)
 {
     *crew = (opf_crew){.engine = engine};
+    opf_list_init(&crew->pools);
     opf_list_init(&crew->tallies);
     opf_list_init(&crew->ends);
     if (opf_roll_init(&crew->agents) != 0) {
@@ -116,7 +118,7 @@ void opf_agent_free(opf_agent *agent)
     }
     if (agent->frame)
         opf_frame_give(agent->crew, agent->frame);
-    opf_pool_free(agent->pool);
+    opf_crew_give_pool(agent->crew, agent->plan, agent->pool);
     opf_jar_fini(&agent->jar);
     opf_agent_end_free(agent->end);
     opf_plan_release(agent->plan);

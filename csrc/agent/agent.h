@@ -18,6 +18,7 @@ typedef struct opf_crew {
     opf_engine *engine;
     opf_random random;
     opf_roll agents;
+    opf_list pools;   /* of pools.c: shared ones */
     opf_list tallies; /* not handed over yet */
     opf_list ends;    /* opf_agent_end, not told yet */
     opf_tally *tally; /* of the tallies, the one used last; or NULL */
@@ -42,7 +43,7 @@ typedef struct opf_agent {
     opf_plan *plan; /* held */
     uint64_t number;
     opf_agent_end *end; /* has the slots; told when it ends */
-    opf_pool *pool;     /* NULL before the first request */
+    opf_pool *pool;     /* of pools.c; NULL before the first request */
     opf_jar jar;
     opf_timer timer;
     struct opf_frame *frame; /* NULL between tasks */

@@ -2,6 +2,7 @@
 
 #include "agent/frame.h"
 #include "agent/plan_tables.h"
+#include "agent/pools.h"
 #include "base/clock.h"
 #include "http/url.h"
 
@@ -173,14 +174,10 @@ static int write_rest(opf_agent *agent, opf_eval *eval, const opf_request_plan *
 
 static int make_pool(opf_agent *agent)
 {
-    char text[256];
-    int error = 0;
-    opf_pool_options options = agent->plan->pool;
-    options.concurrency = 1;
     if (!agent->pool)
-        agent->pool = opf_pool_new(agent->crew->engine, &options, &error, text, sizeof(text));
+        agent->pool = opf_crew_take_pool(agent->crew, agent->plan);
     if (!agent->pool)
-        return OPF_ENOMEM; /* the options were tried before */
+        return OPF_ENOMEM;
     if (!agent->frame->exchange)
         agent->frame->exchange = opf_exchange_new(agent->crew->engine);
     return agent->frame->exchange ? 0 : OPF_ENOMEM;

@@ -623,6 +623,9 @@ int plan_copy_options(opf_plan *plan, const opf_pool_options *options)
     opf_pool_options *to = &plan->pool;
     *to = (opf_pool_options){
         .concurrency = options->concurrency,
+        .http2 = options->http2,
+        .http2_connections = options->http2_connections,
+        .http2_window = options->http2_window,
         .timeouts = options->timeouts,
         .max_headers = options->max_headers,
         .max_body = options->max_body,
