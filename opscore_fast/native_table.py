@@ -19,6 +19,7 @@ import gevent
 from locust.env import Environment
 
 from opscore_fast.recording.plan import Plan
+from opscore_fast.users import FastHttpUser, HttpUser
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class _Table:
         width = max(map(len, [*names, *(kind.__name__ for kind in self.classes)]))
         rows = [row for name, known in names.items() for row in _row(name, width, known)]
         rows += [
-            f"{kind.__name__:<{width}}  in Python: it is no HttpUser or FastHttpUser of ours"
+            f"{kind.__name__:<{width}}  in Python{_of_others(kind)}"
             for kind in self.classes
             if kind.__name__ not in names
         ]
@@ -75,6 +76,11 @@ def _row(name: str, width: int, known: Plan | Exception | None) -> Iterator[str]
         yield f"{name:<{width}}  natively: {tasks}, {_counted('request', len(known.requests))}"
         for line, what in known.once:
             yield f"{'':<{width}}  {line}: {what} runs once, while the task is recorded"
+
+
+def _of_others(kind: type) -> str:
+    ours = issubclass(kind, HttpUser | FastHttpUser)
+    return ", as a drop-in user" if ours else ": it is no HttpUser or FastHttpUser of ours"
 
 
 def _counted(noun: str, number: int) -> str:

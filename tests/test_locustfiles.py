@@ -22,20 +22,24 @@ LIMIT_S = 90
 
 
 PROBE = """
-import os, pathlib, gevent, locust, opscore_agent
+import os, pathlib, gevent, locust
 
-post_state = opscore_agent.OpsCoreAgent.post_state
 broken_off = 0
 
-def probed(agent):
-    global broken_off
-    try:
-        post_state(agent)
-    except gevent.GreenletExit:
-        broken_off += 1
-        raise
+def probed(task):
+    def update(user):
+        global broken_off
+        try:
+            task(user)
+        except gevent.GreenletExit:
+            broken_off += 1
+            raise
+    return update
 
-opscore_agent.OpsCoreAgent.post_state = probed
+@locust.events.init.add_listener
+def probe(environment, **_):
+    for kind in environment.user_classes:
+        kind.tasks = [probed(task) for task in kind.tasks]
 
 @locust.events.quit.add_listener
 def write(**_):
@@ -191,6 +195,9 @@ def test_nothing_listens(standin: Standin, tmp_path: Path) -> None:
         ("OPSCORE_USERS", "many"),
         ("OPSCORE_DURATION", "-1"),
         ("OPSCORE_DURATION", "1.5"),
+        ("OPSCORE_WAIT", "soon"),
+        ("OPSCORE_WAIT", "5-1"),
+        ("OPSCORE_WAIT", "-1"),
     ],
 )
 def test_a_setting_that_makes_no_sense(tmp_path: Path, variable: str, value: str) -> None:
@@ -205,10 +212,11 @@ def test_a_setting_that_makes_no_sense(tmp_path: Path, variable: str, value: str
 
 def shape_and_user(monkeypatch: pytest.MonkeyPatch, scenario: str, **settings: str) -> Any:
     """The load shape and the user class of a scenario with these settings."""
-    for name in ("PROFILE", "USERS", "DURATION"):
+    for name in ("PROFILE", "USERS", "DURATION", "WAIT"):
         monkeypatch.delenv(f"OPSCORE_{name}", raising=False)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delitem(sys.modules, "scenarios", raising=False)  # it has read the settings
     users, shapes = load_locustfile(str(SCENARIOS / f"{scenario}.py"))
     ((shape,), (user,)) = shapes, users.values()
     return shape, user
@@ -225,6 +233,12 @@ def shape_and_user(monkeypatch: pytest.MonkeyPatch, scenario: str, **settings: s
         ("scenario_1", {"OPSCORE_USERS": "70"}, (10, 10), (70, 60 / 300), 1200, (5, 10)),
         ("scenario_1", {"OPSCORE_USERS": "3"}, (3, 3), (3, 3), 1200, (5, 10)),
         ("scenario_1", {"OPSCORE_DURATION": "120"}, (10, 10), (500, 490 / 30), 120, (5, 10)),
+        ("scenario_1", {"OPSCORE_WAIT": "0.5-2"}, (10, 10), (500, 490 / 300), 1200, (0.5, 2)),
+        ("scenario_1", {"OPSCORE_WAIT": "3"}, (10, 10), (500, 490 / 300), 1200, (3, 3)),
+        ("agents_0", {}, (1, 1), (5, 4 / 60), 300, (1, 2)),
+        ("agents_1", {}, (10, 10), (500, 490 / 300), 1200, (5, 10)),
+        ("agents_2", {}, (10, 10), (100, 90 / 180), 1080, (30, 60)),
+        ("agents_3", {}, (20, 20), (300, 280 / 300), 2100, (1, 5)),
     ],
 )
 def test_profiles(

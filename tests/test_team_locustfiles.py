@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from helpers import distributed, finish, python, read_csv, refusing_port
 from helpers_standin import NOTIFY, ROOT, STATE, WORKFLOW, Counts, by_name, running_standin
+from locust.stats import RequestStats
 from locust.util.load_locustfile import load_locustfile
 
 SCENARIOS = ROOT / "locustfiles" / "team"
@@ -211,17 +210,11 @@ def test_they_are_locusts_own() -> None:
             "locust",
             "load_profile",
             "opscore_user",
+            "stress",
         }
 
 
 # ---- load shapes
-
-
-@pytest.fixture
-def load_profile(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module that all load shapes come from."""
-    monkeypatch.syspath_prepend(str(ROOT / "locustfiles" / "opscore"))
-    return importlib.import_module("load_profile")
 
 
 @pytest.mark.parametrize(
@@ -246,6 +239,7 @@ def test_full_profiles(
         monkeypatch.delenv(f"OPSCORE_{name}", raising=False)
     users, [shape] = load_locustfile(str(SCENARIOS / f"scenario_{scenario}.py"))
     [user] = users.values()
+    shape.runner = SimpleNamespace(stats=RequestStats())
     found = []
     for at in (0, min(301, end / 2), end):
         monkeypatch.setattr(shape, "get_run_time", lambda at=at: at)
@@ -253,60 +247,3 @@ def test_full_profiles(
     assert found == [start, pytest.approx(later), None]
     waits = [user.wait_time(None) for _ in range(200)]
     assert wait[0] <= min(waits) <= max(waits) <= wait[1]
-
-
-class Stress:
-    """A stress shape from 10 to 30 users, 10 more every 100 s, whose figures a test sets."""
-
-    def __init__(self, load_profile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        profile = load_profile.Profile(10, 30, ramp=200, duration=400, wait=(1, 1))
-        self.shape = type(
-            "Shape", (load_profile.StressShape,), {"profile": profile, "step_users": 10}
-        )()
-        self.total = SimpleNamespace(num_requests=0, num_failures=0, total_response_time=0.0)
-        self.shape.runner = SimpleNamespace(stats=SimpleNamespace(total=self.total))
-        self.shape.get_run_time = lambda: self.now
-        self.now = 0.0
-
-    def users(self, at: float, requests: int = 0, failures: int = 0, ms: float = 1) -> int | None:
-        """Users at a moment, after so many more requests."""
-        self.now = at
-        self.total.num_requests += requests
-        self.total.num_failures += failures
-        self.total.total_response_time += requests * ms
-        tick = self.shape.tick()
-        return None if tick is None else int(tick[0])
-
-
-@pytest.fixture
-def stress(load_profile: Any, monkeypatch: pytest.MonkeyPatch) -> Stress:
-    return Stress(load_profile, monkeypatch)
-
-
-def test_stress_goes_up_in_steps(stress: Stress) -> None:
-    found = [stress.users(at, requests=100) for at in (0, 99, 100, 199, 200, 399, 400)]
-    assert found == [10, 10, 20, 20, 30, 30, None]
-
-
-def test_stress_ends_when_it_is_slow(stress: Stress, caplog: pytest.LogCaptureFixture) -> None:
-    assert stress.users(0) == 10
-    assert stress.users(50, requests=1000, ms=10) == 10
-    assert stress.users(100) == 20
-    assert stress.users(101, requests=19, ms=3000) == 20  # too few to tell
-    assert stress.users(102, requests=1, ms=3000) is None  # though the mean of all is 69 ms
-    assert caplog.messages == ["Limit reached at 20 users: 3000 ms on average, 0.0 % failed"]
-
-
-def test_stress_ends_when_requests_fail(stress: Stress) -> None:
-    assert stress.users(0) == 10
-    assert stress.users(50, requests=100, failures=5) == 10
-    assert stress.users(51, failures=1) is None
-
-
-def test_stress_begins_anew_with_the_statistics(stress: Stress) -> None:
-    assert stress.users(0) == 10
-    assert stress.users(50, requests=100, failures=4) == 10
-    stress.total.num_requests = stress.total.num_failures = 0
-    stress.total.total_response_time = 0.0
-    assert stress.users(51) == 10
-    assert stress.users(52, requests=100, failures=5) == 10

@@ -1,12 +1,12 @@
 """How many users run for how long: a scenario's full profile, or a quick one of 30 s.
 
-`OPSCORE_PROFILE` chooses: `full` (the default) or `quick`. `OPSCORE_USERS` (users at the peak) and
-`OPSCORE_DURATION` (seconds in all) override what the profile says; the ramp is scaled with the
-duration.
+`OPSCORE_PROFILE` chooses: `full` (the default) or `quick`. `OPSCORE_USERS` (users at the peak),
+`OPSCORE_DURATION` (seconds in all) and `OPSCORE_WAIT` (seconds between two tasks of a user, such as
+`2` or `1-5`) override what the profile says; the ramp is scaled with the duration.
 """
 
-import logging
 import os
+import re
 import sys
 from dataclasses import dataclass, replace
 
@@ -35,16 +35,18 @@ def choose(full: Profile, quick: Profile) -> Profile:
     if name not in profiles:
         sys.exit(f"OPSCORE_PROFILE is {name!r}: use 'full' (the default) or 'quick'")
     profile = profiles[name]
-    if users := _positive("OPSCORE_USERS"):
+    if users := positive("OPSCORE_USERS"):
         profile = replace(profile, peak_users=users, start_users=min(profile.start_users, users))
-    if duration := _positive("OPSCORE_DURATION"):
+    if duration := positive("OPSCORE_DURATION"):
         profile = replace(
             profile, duration=duration, ramp=profile.ramp * duration / profile.duration
         )
+    if wait := _wait("OPSCORE_WAIT"):
+        profile = replace(profile, wait=wait)
     return profile
 
 
-def _positive(variable: str) -> int | None:
+def positive(variable: str) -> int | None:
     """The number in an environment variable, None if it is not set or empty."""
     text = os.environ.get(variable)
     if not text:
@@ -52,6 +54,18 @@ def _positive(variable: str) -> int | None:
     if not text.isdecimal() or int(text) == 0:
         sys.exit(f"{variable} is {text!r}: use a whole number of 1 or more")
     return int(text)
+
+
+def _wait(variable: str) -> tuple[float, float] | None:
+    """The one or two numbers in an environment variable, None if it is not set or empty."""
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    numbers = re.fullmatch(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?", text)
+    shortest, longest = map(float, (numbers[1], numbers[2] or numbers[1])) if numbers else (1, 0)
+    if shortest > longest:
+        sys.exit(f"{variable} is {text!r}: use seconds, such as '2' or '1-5'")
+    return shortest, longest
 
 
 class RampShape(LoadTestShape):
@@ -70,50 +84,3 @@ class RampShape(LoadTestShape):
         if more_users == 0 or elapsed < 0.5:
             return profile.start_users, profile.start_users
         return profile.peak_users, more_users / profile.ramp
-
-
-class StressShape(RampShape):
-    """Adds `step_users` at a time along `profile`, until the service is at its limit.
-
-    That is where a step's mean response time is over `limit_ms`, or more of its requests than
-    `limit_failures` failed; a step is judged from its 20th request on.
-    """
-
-    abstract = True
-    step_users: int
-    limit_ms = 2000.0
-    limit_failures = 0.05
-    _step = -1
-    _before = (0, 0, 0.0)
-
-    def tick(self) -> tuple[int, float] | None:
-        """Users and spawn rate at this moment, None at the end or at the limit."""
-        profile = self.profile
-        elapsed = self.get_run_time()
-        more_users = profile.peak_users - profile.start_users
-        step = int(elapsed / profile.ramp * more_users / self.step_users) if more_users else 0
-        users = min(profile.start_users + step * self.step_users, profile.peak_users)
-        counts = self._counts()
-        if step != self._step or counts[0] < self._before[0]:
-            self._step, self._before = step, counts
-        requests, failures, total_ms = (
-            now - before for now, before in zip(counts, self._before, strict=True)
-        )
-        if requests >= 20:
-            mean_ms, failed = total_ms / requests, failures / requests
-            if mean_ms > self.limit_ms or failed > self.limit_failures:
-                logging.warning(
-                    "Limit reached at %d users: %.0f ms on average, %.1f %% failed",
-                    *(users, mean_ms, failed * 100),
-                )
-                return None
-        if elapsed >= profile.duration:
-            return None
-        return users, self.step_users
-
-    def _counts(self) -> tuple[int, int, float]:
-        """Requests, failures and the sum of all response times in ms up to now."""
-        if self.runner is None:
-            return 0, 0, 0.0
-        total = self.runner.stats.total
-        return total.num_requests, total.num_failures, total.total_response_time

@@ -1,4 +1,10 @@
-"""An agent of Ops-Core as a Locust user: its registration, its requests and how they are judged."""
+"""An agent of Ops-Core as a Locust user: its registration, its requests and how they are judged.
+
+A scenario's user class is made of OpsCoreAgent and of the class that sends the requests:
+
+    class Scenario1User(OpsCoreAgent, HttpUser):      # tasks run in Python
+    class Scenario1Agent(OpsCoreAgent, AgentUser):    # tasks are recorded, and run natively
+"""
 
 import os
 import random
@@ -8,19 +14,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import gevent
-
-from opscore_fast import FastHttpUser
+from locust import User
 
 NOTIFY = "/v1/opscore/internal/agent/notify"
 STATE_NAME = "/v1/opscore/agent/[id]/state"
-"""The name under which the statistics keep the state requests of all agents."""
+WORKFLOW_NAME = "/v1/opscore/agent/[id]/workflow"
 
 STATES = ("idle", "active", "finished", "error")
 STATE_WAIT_S = 10
 """Seconds that an agent waits for its state after its registration."""
 
 
-class OpsCoreAgent(FastHttpUser):
+class OpsCoreAgent(User):
     """One agent: it registers, waits until its state can be read, then runs its tasks.
 
     The key comes from `OPSCORE_API_KEY`, the host from Locust (`--host` or `LOCUST_HOST`).
@@ -28,14 +33,18 @@ class OpsCoreAgent(FastHttpUser):
 
     abstract = True
     host = "http://127.0.0.1:8000"
-    default_headers = {  # noqa: RUF012 - declared so by Locust
-        "Authorization": f"Bearer {os.environ.get('OPSCORE_API_KEY') or 'test-api-key'}"
-    }
+    client: Any  # of HttpUser and its like
+
+    notify_name = NOTIFY
+    state_name = STATE_NAME
+    workflow_name = WORKFLOW_NAME
+    """The names under which the statistics keep the requests of all agents."""
 
     def on_start(self) -> None:
         """Registers, after each failure again, and waits until the state can be read."""
         self.agent_id = f"agent-{uuid.uuid4()}"
-        self.state_path = f"/v1/opscore/agent/{self.agent_id}/state"
+        key = os.environ.get("OPSCORE_API_KEY") or "test-api-key"
+        self.client.headers["Authorization"] = f"Bearer {key}"
         while not self.register():
             self.wait()
         self.wait_for_state()
@@ -53,19 +62,23 @@ class OpsCoreAgent(FastHttpUser):
                 "metadata": {"simulated": True},
             },
         }
-        with self.client.post(NOTIFY, json=registration, catch_response=True) as response:
-            return self.judge(response, 200, b'"success"')
+        with self.client.post(
+            NOTIFY, json=registration, name=self.notify_name, catch_response=True
+        ) as response:
+            return self.judge(response, 200, "status", "success")
 
     def wait_for_state(self) -> None:
         """Reads the state until there is one. That there is none yet is a failure only at last."""
         deadline = time.monotonic() + STATE_WAIT_S
         while True:
-            with self.client.get(self.state_path, name=STATE_NAME, catch_response=True) as response:
-                no_state_yet = response.status_code == 404 and "No state found" in (
-                    response.text or ""
-                )
+            with self.client.get(
+                f"/v1/opscore/agent/{self.agent_id}/state",
+                name=self.state_name,
+                catch_response=True,
+            ) as response:
+                no_state_yet = response.status_code == 404 and "No state found" in response.text
                 if not no_state_yet or time.monotonic() >= deadline:
-                    self.judge(response, 200, b'"state"')
+                    self.judge(response, 200, "agentId", self.agent_id)
                     return
                 response.success()
             gevent.sleep(0.5)
@@ -79,32 +92,66 @@ class OpsCoreAgent(FastHttpUser):
             "details": {"simulated": True, "queue": random.randrange(100)},
         }
         with self.client.post(
-            self.state_path, json=update, name=STATE_NAME, catch_response=True
+            f"/v1/opscore/agent/{self.agent_id}/state",
+            json=update,
+            name=self.state_name,
+            catch_response=True,
         ) as response:
-            self.judge(response, 202, b'"success"')
+            self.judge(response, 202, "status", "success")
 
-    def judge(self, response: Any, status: int, content: bytes) -> bool:
-        """Marks a response: a success has this `status` and this `content` in its body.
+    def read_state(self) -> None:
+        """Reads the state back."""
+        with self.client.get(
+            f"/v1/opscore/agent/{self.agent_id}/state", name=self.state_name, catch_response=True
+        ) as response:
+            self.judge(response, 200, "agentId", self.agent_id)
+
+    def start_workflow(self) -> None:
+        """Starts a workflow that the request brings along."""
+        workflow_id = f"workflow-{uuid.uuid4()}"
+        definition = {
+            "id": workflow_id,
+            "name": "Simulated workflow",
+            "version": "1.0",
+            "tasks": [{"taskId": "step-1", "taskDefinitionId": "echo"}],
+        }
+        payload = {"requested": datetime.now(UTC).isoformat()}
+        with self.client.post(
+            f"/v1/opscore/agent/{self.agent_id}/workflow",
+            json={"workflowDefinition": definition, "initialPayload": payload},
+            name=self.workflow_name,
+            catch_response=True,
+        ) as response:
+            self.judge(response, 202, "workflowId", workflow_id)
+
+    def judge(self, response: Any, status: int, key: str, value: str) -> bool:
+        """Marks a response: a success has this `status`, and this `value` in its JSON.
 
         A request without an answer is left to Locust, which knows what happened.
         """
-        good = response.status_code == status and content in (response.content or b"")
-        if good:
-            response.success()
-        elif response.status_code >= 400:
-            response.failure(f"{response.status_code}: {self._reason(response)}")
-        elif response.status_code and not getattr(response, "error", None):
-            response.failure(f"{response.status_code}: not the expected answer")
-        return good
+        if response.status_code == status:
+            good = self.part_of(response, key) == value
+            if good:
+                response.success()
+            else:
+                response.failure(f"{status}: not the expected answer")
+            return good
+        if response.status_code:
+            detail = self.part_of(response, "detail")
+            # A list says what is wrong with the body that was sent.
+            reason = detail if isinstance(detail, str) else response.text[:300]
+            response.failure(f"{response.status_code}: {reason.replace(self.agent_id, '[id]')}")
+        return False
 
-    def _reason(self, response: Any) -> str:
-        """Why Ops-Core refused a request, in words that are the same for all agents."""
+    def part_of(self, response: Any, key: str) -> Any:
+        """What a response's JSON has under `key`; None if it has none."""
         try:
-            detail = response.json()["detail"]
-            if isinstance(detail, list):
-                detail = "; ".join(
-                    f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in detail
-                )
-        except (ValueError, LookupError, TypeError):
-            detail = (response.text or "")[:100]
-        return str(detail).replace(self.agent_id, "[id]")
+            return response.json().get(key)
+        except (ValueError, AttributeError):  # no JSON, or no object
+            return None
+
+
+UPDATES = [OpsCoreAgent.post_state]
+WORKFLOWS = [OpsCoreAgent.start_workflow]
+MIX = {OpsCoreAgent.post_state: 80, OpsCoreAgent.read_state: 15, OpsCoreAgent.start_workflow: 5}
+"""What an agent does in a day's work, in percent."""

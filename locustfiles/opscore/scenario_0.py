@@ -3,28 +3,22 @@
 Full: 1 to 5 users over 1 min, 5 min in all. OPSCORE_PROFILE=quick: 5 users, 30 s.
 """
 
-from load_profile import Profile, RampShape, choose
-from locust import between, task
-from opscore_agent import OpsCoreAgent
+from load_profile import RampShape
+from locust import between
+from opscore_agent import UPDATES, OpsCoreAgent
+from scenarios import SCENARIO_0
 
-PROFILE = choose(
-    full=Profile(start_users=1, peak_users=5, ramp=60, duration=300, wait=(1, 2)),
-    quick=Profile(start_users=1, peak_users=5, ramp=2, duration=30, wait=(1, 2)),
-)
+from opscore_fast import HttpUser
 
 
-class Scenario0Agent(OpsCoreAgent):
+class Scenario0User(OpsCoreAgent, HttpUser):
     """Updates its state every 1 to 2 s."""
 
-    wait_time = between(*PROFILE.wait)
-
-    @task
-    def update_state(self) -> None:
-        """One state update."""
-        self.post_state()
+    wait_time = between(*SCENARIO_0.wait)
+    tasks = UPDATES
 
 
 class Scenario0(RampShape):
     """The users of scenario 0 over time."""
 
-    profile = PROFILE
+    profile = SCENARIO_0

@@ -4,28 +4,22 @@ Full: 10 to 500 users over 5 min, then 15 min at the peak, an update every 5 to 
 OPSCORE_PROFILE=quick: 500 users within 6 s, 30 s in all, an update every 0.5 to 1 s.
 """
 
-from load_profile import Profile, RampShape, choose
-from locust import between, task
-from opscore_agent import OpsCoreAgent
+from load_profile import RampShape
+from locust import between
+from opscore_agent import UPDATES, OpsCoreAgent
+from scenarios import SCENARIO_1
 
-PROFILE = choose(
-    full=Profile(start_users=10, peak_users=500, ramp=300, duration=1200, wait=(5, 10)),
-    quick=Profile(start_users=10, peak_users=500, ramp=5, duration=30, wait=(0.5, 1)),
-)
+from opscore_fast import HttpUser
 
 
-class Scenario1Agent(OpsCoreAgent):
+class Scenario1User(OpsCoreAgent, HttpUser):
     """Updates its state again and again."""
 
-    wait_time = between(*PROFILE.wait)
-
-    @task
-    def update_state(self) -> None:
-        """One state update."""
-        self.post_state()
+    wait_time = between(*SCENARIO_1.wait)
+    tasks = UPDATES
 
 
 class Scenario1(RampShape):
     """The users of scenario 1 over time."""
 
-    profile = PROFILE
+    profile = SCENARIO_1

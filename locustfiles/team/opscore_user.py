@@ -1,6 +1,6 @@
 """An agent of Ops-Core as an ordinary HttpUser: all of it is Locust's, nothing opscore_fast's.
 
-What the scenarios need of ../opscore/load_profile.py is here as well.
+What the scenarios need of ../opscore's load_profile.py and stress.py is here as well.
 """
 
 import os
@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from locust import HttpUser
+from locust import HttpUser, task
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "opscore"))
 
-from load_profile import Profile, RampShape, StressShape, choose
+from load_profile import Profile, RampShape, choose
+from stress import StressShape
 
-__all__ = ["OpsCoreUser", "Profile", "RampShape", "StressShape", "choose"]
+__all__ = ["MixUser", "OpsCoreUser", "Profile", "RampShape", "StressShape", "choose"]
 
 API_KEY = os.environ.get("OPSCORE_API_KEY") or "test-api-key"
 STATES = ("idle", "active", "finished", "error")
@@ -138,3 +139,24 @@ class OpsCoreUser(HttpUser):
         """The failure's text, the same for all agents."""
         text = (response.text or "").replace(self.agent_id, "[id]")
         return f"Failed to {what}: {response.status_code} {text}".rstrip()
+
+
+class MixUser(OpsCoreUser):
+    """Does what an agent does in a day's work."""
+
+    abstract = True
+
+    @task(16)
+    def send_update(self) -> None:
+        """80 %."""
+        self.update_state()
+
+    @task(3)
+    def ask_for_state(self) -> None:
+        """15 %."""
+        self.read_state()
+
+    @task(1)
+    def trigger(self) -> None:
+        """5 %."""
+        self.start_workflow()

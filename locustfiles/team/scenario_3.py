@@ -4,8 +4,8 @@ Full: 20 to 300 users over 5 min, then 30 min at the peak, a request every 1 to 
 OPSCORE_PROFILE=quick: 50 users within 6 s, 30 s in all, a request every 0.5 to 1 s.
 """
 
-from locust import between, task
-from opscore_user import OpsCoreUser, Profile, RampShape, choose
+from locust import between
+from opscore_user import MixUser, Profile, RampShape, choose
 
 PROFILE = choose(
     full=Profile(start_users=20, peak_users=300, ramp=300, duration=2100, wait=(1, 5)),
@@ -13,25 +13,10 @@ PROFILE = choose(
 )
 
 
-class Scenario3User(OpsCoreUser):
+class Scenario3User(MixUser):
     """Does what an agent does in a day's work."""
 
     wait_time = between(*PROFILE.wait)
-
-    @task(16)
-    def send_update(self) -> None:
-        """80 %."""
-        self.update_state()
-
-    @task(3)
-    def ask_for_state(self) -> None:
-        """15 %."""
-        self.read_state()
-
-    @task(1)
-    def trigger(self) -> None:
-        """5 %."""
-        self.start_workflow()
 
 
 class Scenario3(RampShape):

@@ -5,8 +5,8 @@ time of a step is over 2 s or more than 5 % of its requests fail. OPSCORE_PROFIL
 then 10 more every 5 s, 30 s in all.
 """
 
-from locust import between, task
-from opscore_user import OpsCoreUser, Profile, StressShape, choose
+from locust import between
+from opscore_user import MixUser, Profile, StressShape, choose
 
 PROFILE = choose(
     full=Profile(start_users=300, peak_users=3000, ramp=16200, duration=16500, wait=(1, 5)),
@@ -14,25 +14,10 @@ PROFILE = choose(
 )
 
 
-class Scenario4User(OpsCoreUser):
+class Scenario4User(MixUser):
     """Does what an agent does in a day's work."""
 
     wait_time = between(*PROFILE.wait)
-
-    @task(16)
-    def send_update(self) -> None:
-        """80 %."""
-        self.update_state()
-
-    @task(3)
-    def ask_for_state(self) -> None:
-        """15 %."""
-        self.read_state()
-
-    @task(1)
-    def trigger(self) -> None:
-        """5 %."""
-        self.start_workflow()
 
 
 class Scenario4(StressShape):
