@@ -6,44 +6,14 @@ stand-in has answered, and so what was sent.
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
 import pytest
 from helpers import distributed, finish, python
+from helpers_runs import REPORTED, counts_of
 from helpers_standin import NOTIFY, ROOT, STATE, Counts, by_name, running_standin
 
 SCENARIOS = ROOT / "locustfiles" / "team"
-
-REPORTED = """
-import json
-from locust import events
-from locust.runners import WorkerRunner
-
-@events.quit.add_listener
-def tell(exit_code, **_):
-    if environments and not isinstance(environments[0].runner, WorkerRunner):
-        entries = environments[0].stats.entries.values()
-        with open("reported.json", "w") as file:
-            json.dump([[e.method, e.name, e.num_requests, e.num_failures] for e in entries], file)
-
-environments = []
-
-@events.init.add_listener
-def keep(environment, **_):
-    environments.append(environment)
-"""
-"""A second locustfile: at the end it writes what Locust has counted."""
-
-
-def counts_of(folder: Path) -> tuple[Counts, Counts]:
-    """Requests and failures by method and name."""
-    entries = json.loads((folder / "reported.json").read_text())
-    return (
-        {(method, name): requests for method, name, requests, _ in entries},
-        {(method, name): failures for method, name, _, failures in entries},
-    )
 
 
 def run(
@@ -70,26 +40,6 @@ def run(
         answered = by_name(standin.counters())
     assert ended.code == 0, ended.output
     return ended.output, *counts_of(folder), answered
-
-
-@pytest.mark.parametrize("scenario", range(5))
-def test_untouched_locustfiles(tmp_path: Path, scenario: int) -> None:
-    output, requests, failures, answered = run(
-        tmp_path, SCENARIOS / f"scenario_{scenario}.py", "--native"
-    )
-    assert re.search(rf"Scenario{scenario}\w*  natively: \d+ tasks?, ", output), output
-    assert requests == answered, output
-    assert not any(failures.values()), output
-    assert requests["POST", NOTIFY] >= 1
-    assert sum(requests.values()) > 20
-
-
-def test_processes(tmp_path: Path) -> None:
-    _, requests, failures, answered = run(
-        tmp_path, SCENARIOS / "scenario_3.py", "--native", "--processes", "2", *distributed()
-    )
-    assert requests == answered
-    assert not any(failures.values())
 
 
 AGENTS = """

@@ -1,4 +1,4 @@
-"""Scenario 0 by native agents: is everything wired up? Users and waits are those of scenario_0.py."""
+"""Scenario 0 by native agents: is everything wired up? Users and waits: see scenario_0.py."""
 
 from load_profile import RampShape
 from locust import between

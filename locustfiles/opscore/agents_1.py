@@ -1,4 +1,4 @@
-"""Scenario 1 by native agents: high state-update load. Users and waits are those of scenario_1.py."""
+"""Scenario 1 by native agents: high state-update load. Users and waits: see scenario_1.py."""
 
 from load_profile import RampShape
 from locust import between
