@@ -337,6 +337,25 @@ def test_pseudo_headers(node: str, connect: Connect) -> None:
     assert not {"host", "connection"} & seen.keys()
 
 
+def test_each_request_has_its_own_headers(node: str, connect: Connect) -> None:
+    """Lines that are as those of the request before are not looked at again."""
+    client = connect(node)
+
+    def seen(path: str, **headers: str) -> dict[str, str]:
+        found = json.loads(client.get(path, headers=headers).content)
+        return {
+            name: found[name] for name in (":path", ":authority", "x-a", "x-b") if name in found
+        }
+
+    here = node.partition("//")[2]
+    assert seen("/1", **{"X-A": "1"}) == {":path": "/1", ":authority": here, "x-a": "1"}
+    assert seen("/2", **{"X-A": "1"}) == {":path": "/2", ":authority": here, "x-a": "1"}
+    assert seen("/3", **{"X-A": "2"}) == {":path": "/3", ":authority": here, "x-a": "2"}
+    assert seen("/4", Host="there") == {":path": "/4", ":authority": "there"}
+    assert seen("/5", Host="there") == {":path": "/5", ":authority": "there"}
+    assert seen("/6", **{"X-B": "1"}) == {":path": "/6", ":authority": here, "x-b": "1"}
+
+
 def test_interim_responses(node: str, connect: Connect) -> None:
     response = connect(node).get("/interim")
     assert (response.status_code, response.text) == (200, "ok")

@@ -583,7 +583,7 @@ int opf_mux_start(opf_conn *conn, opf_exchange *exchange)
     exchange->result.phase = OPF_PHASE_SEND;
     exchange->result.http2 = true;
     exchange->result.carried = conn->carried++;
-    uint64_t now = opf_clock_mono();
+    uint64_t now = engine->polling ? engine->now : opf_clock_mono();
     exchange->result.idle_ns = was_idle && exchange->result.carried ? now - conn->idle_since : 0;
     set_deadline(s, now); /* it may take long until the server lets us send it */
     queue(mux);

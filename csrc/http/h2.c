@@ -129,9 +129,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     }
     if (!stream->headers_done && name_len == 14 && memcmp(name, "content-length", 14) == 0)
         take_length(stream, (const char *)value, value_len);
-    if (opf_message_add_field(stream->message, stream->headers_done) == 0 &&
-        opf_message_add_name(stream->message, (const char *)name, name_len) == 0 &&
-        opf_message_add_value(stream->message, (const char *)value, value_len) == 0)
+    if (opf_message_add(stream->message, stream->headers_done, (const char *)name, name_len,
+                        (const char *)value, value_len) == 0)
         return 0;
     fail_stream(stream, OPF_FAIL_NOMEM, NULL);
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -381,11 +380,11 @@ int opf_h2_begin(opf_h2 *h2, opf_h2_stream *stream, opf_message *message,
     nghttp2_data_provider body = {.read_callback = read_body};
     if (h2->going_away || h2->failure != OPF_FAIL_NONE)
         return OPF_EINVAL;
-    if (opf_h2_write_fields(&h2->fields, &h2->names, request) != 0)
+    if (opf_h2_head_write(&h2->head, request) != 0)
         return OPF_ENOMEM;
     int32_t id = nghttp2_submit_request(
-        h2->session, NULL, (const nghttp2_nv *)(const void *)h2->fields.data,
-        h2->fields.len / sizeof(nghttp2_nv), request->has_body ? &body : NULL, stream);
+        h2->session, NULL, (const nghttp2_nv *)(const void *)h2->head.fields.data,
+        h2->head.fields.len / sizeof(nghttp2_nv), request->has_body ? &body : NULL, stream);
     if (id == NGHTTP2_ERR_NOMEM)
         return OPF_ENOMEM;
     if (id < 0) { /* there are no more numbers */
@@ -508,8 +507,7 @@ void opf_h2_fini(opf_h2 *h2)
         drop(h2, OPF_CONTAINER(h2->streams.next, opf_h2_stream, link));
     nghttp2_session_del(h2->session);
     h2->session = NULL;
-    opf_buf_fini(&h2->names);
-    opf_buf_fini(&h2->fields);
+    opf_h2_head_fini(&h2->head);
 }
 
 /* Whether what came first can't be a frame: nobody's first one is as long as this says. */

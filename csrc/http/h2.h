@@ -65,8 +65,7 @@ typedef struct opf_h2 {
     opf_list streams;
     uint32_t n_streams;
     opf_h2_stream *last;  /* that a frame was about: the next call is likely to be about it too */
-    opf_buf names;        /* of the request under way, in lower case */
-    opf_buf fields;       /* of the request under way */
+    opf_h2_head head;     /* of the last request */
     const uint8_t *frame; /* that was not wholly pulled yet; or NULL */
     size_t frame_len;
     opf_failure failure; /* of the session as a whole */

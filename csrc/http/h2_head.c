@@ -35,8 +35,8 @@ static void lower(char *text, size_t len)
             text[i] = (char)(text[i] | 0x20);
 }
 
-/* Splits a line "Name: value"; name: where its copy stands that may be changed. */
-static nghttp2_nv split(const char *line, size_t len, char *name)
+/* Splits a line "Name: value", whose name is brought into lower case. */
+static nghttp2_nv split(char *line, size_t len)
 {
     const char *colon = memchr(line, ':', len), *end_of = line + len;
     const char *value = colon ? colon + 1 : end_of;
@@ -45,46 +45,53 @@ static nghttp2_nv split(const char *line, size_t len, char *name)
         value++;
     while (value < end_of && is_blank(end_of[-1]))
         end_of--;
-    lower(name, name_len);
-    return (nghttp2_nv){.name = (uint8_t *)name,
+    lower(line, name_len);
+    return (nghttp2_nv){.name = (uint8_t *)line,
                         .namelen = name_len,
                         .value = (uint8_t *)(uintptr_t)value,
                         .valuelen = (size_t)(end_of - value)};
 }
 
-static int add(opf_buf *fields, const nghttp2_nv *field)
+/* The places of the pseudo-header fields, which come before all others (RFC 9113, 8.3). */
+enum { METHOD, SCHEME, AUTHORITY, PATH, N_PSEUDO };
+
+static nghttp2_nv *field_at(opf_h2_head *head, size_t i)
 {
-    return opf_buf_append(fields, field, sizeof(*field));
+    return (nghttp2_nv *)(void *)head->fields.data + i;
 }
 
-static int add_pseudo(opf_buf *fields, const char *name, const char *value, size_t len)
+static void set(opf_h2_head *head, size_t i, const char *value, size_t len)
 {
-    nghttp2_nv field = {.name = (uint8_t *)(uintptr_t)name,
-                        .namelen = strlen(name),
-                        .value = (uint8_t *)(uintptr_t)value,
-                        .valuelen = len};
-    return add(fields, &field);
+    field_at(head, i)->value = (uint8_t *)(uintptr_t)value;
+    field_at(head, i)->valuelen = len;
 }
 
-/* The place of :authority among the fields. */
-#define AUTHORITY 2
-
-/* Turns the lines behind the first into fields; what a Host says is the authority. */
-static int add_lines(opf_buf *fields, opf_buf *names, const opf_h2_request *request,
-                     const char *line)
+static int add_pseudo(opf_h2_head *head)
 {
-    const char *head_end = request->head + request->head_len;
-    while (line < head_end) {
-        const char *cr = memchr(line, '\r', (size_t)(head_end - line));
-        size_t len = (size_t)((cr ? cr : head_end) - line);
+    static const char *const names[N_PSEUDO] = {":method", ":scheme", ":authority", ":path"};
+    for (size_t i = 0; i < N_PSEUDO; i++) {
+        nghttp2_nv field = {.name = (uint8_t *)(uintptr_t)names[i], .namelen = strlen(names[i])};
+        if (opf_buf_append(&head->fields, &field, sizeof(field)) != 0)
+            return OPF_ENOMEM;
+    }
+    return 0;
+}
+
+/* Turns the lines behind the first, up to the empty one, into fields. */
+static int add_lines(opf_h2_head *head)
+{
+    char *line = (char *)head->text.data, *end = line + head->text.len;
+    while (line < end) {
+        const char *cr = memchr(line, '\r', (size_t)(end - line));
+        size_t len = (size_t)((cr ? cr : end) - line);
         if (!len)
             break;
-        nghttp2_nv field = split(line, len, (char *)names->data + (line - request->head));
+        nghttp2_nv field = split(line, len);
         if (is((char *)field.name, field.namelen, "host")) {
-            nghttp2_nv *authority = (nghttp2_nv *)(void *)fields->data + AUTHORITY;
-            authority->value = field.value;
-            authority->valuelen = field.valuelen;
-        } else if (!is_left_out(&field) && add(fields, &field) != 0) {
+            head->has_host = true;
+            set(head, AUTHORITY, (char *)field.value, field.valuelen);
+        } else if (!is_left_out(&field) &&
+                   opf_buf_append(&head->fields, &field, sizeof(field)) != 0) {
             return OPF_ENOMEM;
         }
         line += len + 2;
@@ -92,21 +99,41 @@ static int add_lines(opf_buf *fields, opf_buf *names, const opf_h2_request *requ
     return 0;
 }
 
-int opf_h2_write_fields(opf_buf *fields, opf_buf *names, const opf_h2_request *request)
+/* Makes the fields of lines that are not those of the request before. */
+static int take_lines(opf_h2_head *head, const char *lines, size_t len)
 {
-    const char *head = request->head, *head_end = head + request->head_len;
-    const char *cr = memchr(head, '\r', request->head_len);
-    const char *line_end = cr ? cr : head_end;
-    const char *space = memchr(head, ' ', (size_t)(line_end - head));
+    head->has_host = false;
+    head->fields.len = head->lines.len = head->text.len = 0;
+    if (opf_buf_append(&head->text, lines, len) != 0 || add_pseudo(head) != 0 ||
+        add_lines(head) != 0)
+        return OPF_ENOMEM;
+    return opf_buf_append(&head->lines, lines, len); /* now they are known */
+}
+
+int opf_h2_head_write(opf_h2_head *head, const opf_h2_request *request)
+{
+    const char *text = request->head, *end = text + request->head_len;
+    const char *cr = memchr(text, '\r', request->head_len);
+    const char *line_end = cr ? cr : end;
+    const char *lines = cr && end - cr > 2 ? cr + 2 : end;
+    size_t len = (size_t)(end - lines);
+    const char *space = memchr(text, ' ', (size_t)(line_end - text));
     const char *target = space ? space + 1 : line_end;
     const char *behind = memrchr(target, ' ', (size_t)(line_end - target));
-    names->len = 0;
-    fields->len = 0;
-    if (opf_buf_append(names, head, request->head_len) != 0 ||
-        add_pseudo(fields, ":method", head, (size_t)((space ? space : line_end) - head)) != 0 ||
-        add_pseudo(fields, ":scheme", request->tls ? "https" : "http", request->tls ? 5 : 4) != 0 ||
-        add_pseudo(fields, ":authority", request->authority, request->authority_len) != 0 ||
-        add_pseudo(fields, ":path", target, (size_t)((behind ? behind : line_end) - target)) != 0)
+    bool known = len && head->lines.len == len && memcmp(head->lines.data, lines, len) == 0;
+    if (!known && take_lines(head, lines, len) != 0)
         return OPF_ENOMEM;
-    return add_lines(fields, names, request, line_end + 2);
+    set(head, METHOD, text, (size_t)((space ? space : line_end) - text));
+    set(head, SCHEME, request->tls ? "https" : "http", request->tls ? 5 : 4);
+    set(head, PATH, target, (size_t)((behind ? behind : line_end) - target));
+    if (!head->has_host)
+        set(head, AUTHORITY, request->authority, request->authority_len);
+    return 0;
+}
+
+void opf_h2_head_fini(opf_h2_head *head)
+{
+    opf_buf_fini(&head->lines);
+    opf_buf_fini(&head->text);
+    opf_buf_fini(&head->fields);
 }

@@ -18,9 +18,20 @@ typedef struct opf_h2_request {
     bool head_request;
 } opf_h2_request;
 
-/* Writes the fields, an array of nghttp2_nv, which point into the head and into names. What HTTP/2
- * forbids (RFC 9113, 8.2.2) is left out. nghttp2 indexes those that repeat, and by itself keeps
- * Authorization and short cookies out of tables. Returns 0 or OPF_ENOMEM. */
-int opf_h2_write_fields(opf_buf *fields, opf_buf *names, const opf_h2_request *request);
+/* The fields of a connection's last request: one after the other has the same lines but for the
+ * first, and then they stand as they are. A member of its owner's structure, all zero at first. */
+typedef struct opf_h2_head {
+    opf_buf lines;  /* behind the first, as they were given */
+    opf_buf text;   /* the same with names in lower case, which the fields point into */
+    opf_buf fields; /* nghttp2_nv */
+    bool has_host;  /* which is the authority */
+} opf_h2_head;
+
+/* Makes the fields of a request, which then point into it too. What HTTP/2 forbids (RFC
+ * 9113, 8.2.2) is left out. nghttp2 indexes those that repeat, and by itself keeps Authorization
+ * and short cookies out of tables. Returns 0 or OPF_ENOMEM. */
+int opf_h2_head_write(opf_h2_head *head, const opf_h2_request *request);
+
+void opf_h2_head_fini(opf_h2_head *head);
 
 #endif

@@ -90,6 +90,27 @@ int opf_message_add_field(opf_message *message, bool trailer)
     return 0;
 }
 
+int opf_message_add(opf_message *message, bool trailer, const char *name, size_t name_len,
+                    const char *value, size_t value_len)
+{
+    opf_buf *head = &message->head;
+    if (opf_buf_reserve(head, name_len + value_len) != 0)
+        return OPF_ENOMEM;
+    opf_field field = {.name_at = (uint32_t)head->len,
+                       .name_len = (uint32_t)name_len,
+                       .value_at = (uint32_t)(head->len + name_len),
+                       .value_len = (uint32_t)value_len};
+    if (opf_buf_append(&message->fields, &field, sizeof(field)) != 0)
+        return OPF_ENOMEM;
+    *(trailer ? &message->n_trailers : &message->n_fields) += 1;
+    if (name_len)
+        memcpy(head->data + head->len, name, name_len);
+    if (value_len)
+        memcpy(head->data + head->len + name_len, value, value_len);
+    head->len += name_len + value_len;
+    return 0;
+}
+
 int opf_message_add_name(opf_message *message, const char *data, size_t len)
 {
     if (opf_buf_append(&message->head, data, len) != 0)

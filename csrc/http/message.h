@@ -60,6 +60,10 @@ int opf_message_add_reason(opf_message *message, const char *data, size_t len);
 /* Appends an empty field (a trailer once the headers are over). Returns 0 or OPF_ENOMEM. */
 int opf_message_add_field(opf_message *message, bool trailer);
 
+/* Appends a whole field. Returns 0 or OPF_ENOMEM. */
+int opf_message_add(opf_message *message, bool trailer, const char *name, size_t name_len,
+                    const char *value, size_t value_len);
+
 /* Appends to the name, or to the value, of the last field. Returns 0 or OPF_ENOMEM. */
 int opf_message_add_name(opf_message *message, const char *data, size_t len);
 int opf_message_add_value(opf_message *message, const char *data, size_t len);
