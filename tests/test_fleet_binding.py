@@ -18,7 +18,7 @@ import requests
 from helpers import SANITIZED, WAIT, run_script
 from helpers_plans import make_plan, make_request, request_and_end, simple_plan, status_into
 from locust.contrib.fasthttp import LocustUserAgent
-from servers import Listener
+from servers import CERTIFICATES, Listener
 
 from opscore_fast._core import Fleet, Plan
 from opscore_fast.recording.plan import (
@@ -322,6 +322,51 @@ def test_exceptions_of_tasks_are_told(app: Listener, fleet: Fleet) -> None:
         seen.requests.total(),
         seen.requests.total() - 1,  # stopped behind its request
     )
+
+
+@pytest.mark.parametrize("caught", [False, True])
+def test_a_response_of_which_too_much_is_kept_is_counted(
+    app: Listener, fleet: Fleet, caught: bool
+) -> None:
+    request = make_request((b"/ok?size=5000000",), name=(b"long",), caught=caught)
+    request.extracts = [Extract(Take.TEXT, 0)]
+    code = [Instruction(Op.REQUEST, what=0), Instruction(Op.REPORT), Instruction(Op.END)]
+    recorded = make_plan(app.url, code, request, n_registers=1, wait=1000)
+    seen = Seen(fleet)
+    agent = fleet.add(Plan(recorded, {}), [()])
+    seen.until(lambda: seen.raises)
+    fleet.stop([agent], AFTER_TASK)
+    seen.until_ended(agent)
+    [raised] = seen.raises
+    assert raised[0] == "MemoryError"
+    assert "4 MiB" in raised[1]
+    assert seen.requests == {("GET", "long"): 1}
+    assert app.counts()["requests"] == 1
+
+
+def test_options_that_can_not_be_used_any_more(app: Listener, fleet: Fleet, tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_bytes((CERTIFICATES / "authority.pem").read_bytes())
+    options = {"ca_file": str(authority).encode(), "verify": True}
+    plan = Plan(simple_plan(app.url, OK, wait=1000), options)
+    agent = fleet.add(plan, [()], delay=0.5)
+    authority.unlink()
+    seen = Seen(fleet)
+    seen.until(lambda: seen.raises)
+    fleet.stop([agent], AFTER_TASK)
+    seen.until_ended(agent)
+    [raised] = seen.raises
+    assert raised[0] == "ValueError"
+    assert str(authority) in raised[1]
+    assert not seen.requests
+
+
+def test_what_can_not_be_sent_has_not_gone_well(app: Listener, fleet: Fleet) -> None:
+    request = make_request((b"/ok",), headers=[("X-Value", (Value(0, Encoding.HEADER),))])
+    request.extracts = [Extract(Take.OK, 0), status_into(1)]
+    slots = [Slot(("a",), Kind.TEXT), Slot(("b",), Kind.INT)]
+    seen = run_out(fleet, once(app.url, request, slots=slots, n_registers=2), ("two\nlines", None))
+    assert [end[2] for end in seen.ends.values()] == [(False, 0)]
 
 
 # Agents

@@ -333,8 +333,9 @@ static outcome raise_text(opf_agent *agent, const char *type, const void *text, 
 static outcome raise_why(opf_agent *agent, int ret, opf_why why, uint32_t line)
 {
     if (ret == OPF_ENOMEM)
-        return raise_text(agent, "MemoryError", "", 0, line);
-    return raise_text(agent, "ValueError", why ? why : "", why ? strlen(why) : 0, line);
+        why = "no memory for the values of a task, of which an agent keeps 4 MiB at most";
+    return raise_text(agent, ret == OPF_ENOMEM ? "MemoryError" : "ValueError", why ? why : "",
+                      why ? strlen(why) : 0, line);
 }
 
 /* Counts what is not caught; a caught one waits for its report. */
@@ -355,7 +356,7 @@ static outcome refuse(opf_agent *agent, opf_eval *eval, const opf_request_plan *
 {
     opf_frame *frame = agent->frame;
     opf_asked *asked = frame->asked;
-    static const opf_result nothing;
+    static const opf_result nothing = {.failure = OPF_FAIL_CANCELLED};
     asked->ns = asked->bytes = 0;
     if (opf_asked_fail(frame, asked, OPF_FAULT_REFUSED, why, strlen(why)) != 0 ||
         opf_eval_extract(eval, request->extracts, request->n_extracts, &nothing, agent->plan->style,
@@ -635,15 +636,18 @@ static void answered(opf_exchange *exchange, void *arg)
     enter(agent, OPF_AGENT_RUNS);
     if (ret == 0)
         ret = opf_request_judge(agent, result, request->redirects ? &redirect : NULL);
-    if (ret == 0)
+    if (ret == 0) {
         ret = opf_eval_extract(&eval, request->extracts, request->n_extracts, result,
                                agent->plan->style, (const char *)frame->url.data, frame->url.len);
-    if (ret == 0)
-        file(agent);
-    else
-        raise_why(agent, ret, NULL, request->line);
-    if (ret != 0)
-        end_task(agent);
-    else
+        file(agent); /* what it has brought may be too much, but it was sent and answered */
+    } else {
+        agent->crew->lost++;
+    }
+    if (ret == 0) {
         run(agent);
+        return;
+    }
+    settle(agent);
+    raise_why(agent, ret, NULL, request->line);
+    end_task(agent);
 }

@@ -27,6 +27,7 @@ typedef struct opf_crew {
     opf_buf scratch; /* of evaluations */
     opf_buf body;    /* of a request, before its length is known */
     uint64_t lost;   /* requests that found no memory for a tally: told by the next one */
+    char why[256];   /* a pool could not be made, the last time */
     opf_fleet_figures figures;
 } opf_crew;
 

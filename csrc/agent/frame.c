@@ -48,6 +48,7 @@ opf_frame *opf_frame_take(opf_crew *crew, const opf_plan *plan)
     frame->caught.open = false;
     frame->caught.request = frame->plain.request = NULL;
     frame->asked = NULL;
+    frame->url.len = frame->place_len = 0;
     frame->sent = frame->whole = false;
     frame->pc = 0;
     return frame;
@@ -59,6 +60,13 @@ static void trim(opf_buf *buf)
         opf_buf_fini(buf);
 }
 
+static void trim_asked(opf_asked *asked)
+{
+    trim(&asked->name);
+    trim(&asked->url);
+    trim(&asked->text);
+}
+
 void opf_frame_give(opf_crew *crew, opf_frame *frame)
 {
     opf_exchange_free(frame->exchange);
@@ -68,8 +76,8 @@ void opf_frame_give(opf_crew *crew, opf_frame *frame)
         frame_free(frame);
         return;
     }
-    trim(&frame->caught.text);
-    trim(&frame->plain.text);
+    trim_asked(&frame->caught);
+    trim_asked(&frame->plain);
     trim(&frame->url);
     frame->next = crew->spare;
     crew->spare = frame;

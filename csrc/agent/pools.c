@@ -15,14 +15,12 @@ static bool shares(const opf_plan *plan)
     return plan->pool.http2_connections > 0;
 }
 
-static opf_pool *new_pool(opf_crew *crew, const opf_plan *plan)
+static opf_pool *new_pool(opf_crew *crew, const opf_plan *plan, int *error)
 {
-    char text[256];
-    int error;
     opf_pool_options options = plan->pool;
     options.concurrency = shares(plan) ? options.http2_connections : 1;
-    /* the options were tried before: nothing but memory can be missing */
-    return opf_pool_new(crew->engine, &options, &error, text, sizeof(text));
+    crew->why[0] = '\0';
+    return opf_pool_new(crew->engine, &options, error, crew->why, sizeof(crew->why));
 }
 
 static shared *find(opf_crew *crew, const opf_plan *plan)
@@ -35,22 +33,31 @@ static shared *find(opf_crew *crew, const opf_plan *plan)
     return NULL;
 }
 
-opf_pool *opf_crew_take_pool(opf_crew *crew, const opf_plan *plan)
+static shared *new_shared(opf_crew *crew, const opf_plan *plan, int *error)
+{
+    *error = OPF_ENOMEM;
+    shared *s = opf_mem_zalloc(sizeof(*s));
+    if (!s)
+        return NULL;
+    s->plan = plan;
+    s->pool = new_pool(crew, plan, error);
+    if (!s->pool) {
+        opf_mem_free(s);
+        return NULL;
+    }
+    opf_list_push_back(&crew->pools, &s->link);
+    return s;
+}
+
+opf_pool *opf_crew_take_pool(opf_crew *crew, const opf_plan *plan, int *error)
 {
     if (!shares(plan))
-        return new_pool(crew, plan);
+        return new_pool(crew, plan, error);
     shared *s = find(crew, plan);
-    if (!s) {
-        s = opf_mem_zalloc(sizeof(*s));
-        if (s && !(s->pool = new_pool(crew, plan))) {
-            opf_mem_free(s);
-            s = NULL;
-        }
-        if (!s)
-            return NULL;
-        s->plan = plan;
-        opf_list_push_back(&crew->pools, &s->link);
-    }
+    if (!s)
+        s = new_shared(crew, plan, error);
+    if (!s)
+        return NULL;
     s->agents++;
     return s->pool;
 }

@@ -8,8 +8,9 @@
 
 #include "agent/agent.h"
 
-/* Returns a pool for an agent of the plan, or NULL without memory. To be given back. */
-opf_pool *opf_crew_take_pool(opf_crew *crew, const opf_plan *plan);
+/* Returns a pool for an agent of the plan, to be given back; or NULL with *error and crew->why as
+ * opf_pool_new fills them in. The options were tried before, but what they name may have gone. */
+opf_pool *opf_crew_take_pool(opf_crew *crew, const opf_plan *plan, int *error);
 
 /* Gives back an agent's pool, which nothing of the agent is on any more; the last one of those that
  * share it has it closed. NULL does nothing. */

@@ -172,12 +172,15 @@ static int write_rest(opf_agent *agent, opf_eval *eval, const opf_request_plan *
     return opf_buf_append(out, body->data, body->len);
 }
 
-static int make_pool(opf_agent *agent)
+static int make_pool(opf_agent *agent, opf_why *why)
 {
+    int error = OPF_ENOMEM;
     if (!agent->pool)
-        agent->pool = opf_crew_take_pool(agent->crew, agent->plan);
-    if (!agent->pool)
-        return OPF_ENOMEM;
+        agent->pool = opf_crew_take_pool(agent->crew, agent->plan, &error);
+    if (!agent->pool) {
+        *why = agent->crew->why;
+        return error;
+    }
     if (!agent->frame->exchange)
         agent->frame->exchange = opf_exchange_new(agent->crew->engine);
     return agent->frame->exchange ? 0 : OPF_ENOMEM;
@@ -205,7 +208,7 @@ int opf_request_send(opf_agent *agent, opf_eval *eval, const opf_request_plan *r
         frame->method = request->method;
         frame->parsed = agent->plan->places[request->place].parsed;
     }
-    int ret = make_pool(agent);
+    int ret = make_pool(agent, why);
     if (ret == 0)
         ret = again ? parse_again(frame, why) : write_target(agent, eval, request, why);
     if (ret != 0)
