@@ -6,6 +6,8 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 
 import logging
 import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import gevent
@@ -23,7 +25,8 @@ from locust.user.task import (
 from opscore_fast import fleet, listeners, native_table, options, waits
 from opscore_fast._core import Plan
 from opscore_fast.http_session import with_tls
-from opscore_fast.recording.record import record, slot_values
+from opscore_fast.recording import plan as recording
+from opscore_fast.recording.record import apply_session, record, slot_values
 from opscore_fast.recording.refusal import NotRecordable
 from opscore_fast.remembered import bring_back, cookies_of
 from opscore_fast.several import Several
@@ -39,8 +42,13 @@ MOST_AGENTS = 1_000_000
 
 _plans: dict[type, Plan] = {}
 _refused: dict[type, NotRecordable | ValueError] = {}
+_in_python: dict[type, NotRecordable] = {}
+"""Classes whose on_start was to be recorded and can't be."""
 _several_told: set[type] = set()
-_recording = BoundedSemaphore(1)
+_lock = BoundedSemaphore(1)
+
+Row = tuple[Any, ...]
+"""An agent's slot values."""
 
 
 class Native(User):
@@ -53,6 +61,10 @@ class Native(User):
 
     agents_per_user: int = 1
     """Agents that one Locust user stands for. Locust's numbers of users stay what they are."""
+
+    native_on_start: bool | None = None
+    """Whether on_start is recorded too, and run by native threads. None: if agents_per_user is more
+    than 1 and it can be recorded. True: in any case; an AgentUser's that can't ends the test."""
 
     _watch: fleet.Watch | None = None
     _several: Several | None = None
@@ -68,11 +80,12 @@ class Native(User):
 
     def _run(self, tasks: DefaultTaskSet) -> None:
         try:
-            count = _agents_per_user(self)
+            count = _checked_settings(self)
+            found = _plan_with_on_start(self) if starts_natively(self) else None
             if count > 1:
-                self._run_several(count)
+                self._run_several(count, found)
             else:
-                self._run_one()
+                self._run_one(found)
         except NotRecordable:
             if self.required or (self._several and not self._several.user_has_started):
                 raise StopUser from None
@@ -83,7 +96,17 @@ class Native(User):
                 raise
             raise StopUser from None
 
-    def _run_one(self) -> None:
+    def _run_one(self, found: tuple[Plan, Row] | None) -> None:
+        plan, row = found or self._started_in_python()
+        if self._state == LOCUST_STATE_STOPPING:  # meanwhile
+            raise StopUser
+        self._watch = fleet.watch(self, plan)
+        fleet.add_alike(self._watch, 1, row, cookies_of(self))
+        self._watch.ended.wait()
+        if not self._watch.failed:
+            raise StopUser
+
+    def _started_in_python(self) -> tuple[Plan, Row]:
         try:
             self.on_start()
         except Exception as error:
@@ -93,18 +116,12 @@ class Native(User):
                     user_instance=self, exception=error, tb=error.__traceback__
                 )
             raise
-        plan, row = _plan_of(self)
-        if self._state == LOCUST_STATE_STOPPING:  # meanwhile
-            raise StopUser
-        self._watch = fleet.watch(self, plan)
-        fleet.add_alike(self._watch, 1, row, cookies_of(self))
-        self._watch.ended.wait()
-        raise StopUser
+        return _plan_of(self)
 
-    def _run_several(self, count: int) -> None:
+    def _run_several(self, count: int, found: tuple[Plan, Row] | None) -> None:
         _tell_several(type(self), count)
         self._several = Several(self, _plan_of)
-        watch = self._several.start(count)
+        watch = self._several.start_natively(*found, count) if found else self._several.start(count)
         if watch is not None:
             self._several.live(watch)
         raise StopUser
@@ -122,6 +139,8 @@ class Native(User):
         if watch is not None:
             for end in watch.ends_so_far():
                 bring_back(self, watch.plan.source, end)
+            if watch.failed:
+                return
         self.on_stop()  # type: ignore[no-untyped-call]
 
     def stop(self, force: bool = False) -> bool:
@@ -143,45 +162,53 @@ class Native(User):
         return True
 
 
-def _agents_per_user(user: Any) -> int:
+def _checked_settings(user: Any) -> int:
     """Return how many agents the user stands for. Raises ValueError, which is told once."""
-    count, kind = user.agents_per_user, type(user)
-    if type(count) is int and 1 <= count <= MOST_AGENTS:
-        return count
+    count, native, kind = user.agents_per_user, user.native_on_start, type(user)
+    wrong = ""
+    if type(count) is not int or not 1 <= count <= MOST_AGENTS:
+        wrong = f"agents_per_user is {count!r}: a whole number from 1 to {MOST_AGENTS} is wanted"
+    elif native not in (None, True, False):
+        wrong = f"native_on_start is {native!r}: True, False or None is wanted"
+    if not wrong:
+        return int(count)
     if kind not in _refused:
-        _refused[kind] = ValueError(
-            f"agents_per_user is {count!r}: a whole number from 1 to {MOST_AGENTS} is wanted"
-        )
+        _refused[kind] = ValueError(wrong)
         _tell_refusal(user, _refused[kind])
     raise _refused[kind]
 
 
 def _tell_several(kind: type, count: int) -> None:
     """Say once what a user of a class stands for."""
-    if kind not in _several_told:
-        _several_told.add(kind)
-        logger.info("%s: %d agents for each user", kind.__name__, count)
+    if kind in _several_told:
+        return
+    _several_told.add(kind)
+    logger.info("%s: %d agents for each user", kind.__name__, count)
+    if kind in _in_python:
+        text = "%s: on_start runs in Python for each of %d agents: %s"
+        logger.warning(text, kind.__name__, count, _in_python[kind])
 
 
-def _plan_of(user: Any) -> tuple[Plan, tuple[Any, ...]]:
-    """Return the plan for a user whose on_start has run, and its slot values.
+def starts_natively(user: Any) -> bool:
+    """Return whether on_start of a user, or of a class, is to be recorded."""
+    if user.native_on_start is None:
+        return bool(user.agents_per_user > 1)
+    return bool(user.native_on_start)
 
-    The first user of a class is recorded for all. Raises NotRecordable, or ValueError for a setting
-    that can't be, either of which is told once.
+
+@contextmanager
+def _recording(user: Any) -> Generator[None]:
+    """Record a user's class, or read from what is recorded, one at a time.
+
+    What refuses that, NotRecordable or ValueError for a setting that can't be, is told once, and
+    raised then and ever after.
     """
     kind = type(user)
-    with _recording:  # what is called for it may switch to another user
+    with _lock:  # what is called for it may switch to another user
         try:
             if kind in _refused:
                 raise _refused[kind]
-            _refuse_listeners(user.environment)
-            if kind not in _plans:
-                recorded = record(user)
-                fleet.running()
-                plan = Plan(recorded, _pool_arguments(user))
-                waits.draw(plan, user)
-                _plans[kind] = plan
-            row = slot_values(user, _plans[kind].source)
+            yield
         except (NotRecordable, ValueError) as refusal:
             if kind not in _refused:
                 _refused[kind] = refusal
@@ -189,8 +216,49 @@ def _plan_of(user: Any) -> tuple[Plan, tuple[Any, ...]]:
             if isinstance(refusal, NotRecordable) and not user.required:
                 native_table.note(user, refusal)
             raise
-        native_table.note(user, _plans[kind].source)
-        return _plans[kind], row
+        if kind in _plans:
+            native_table.note(user, _plans[kind].source)
+
+
+def _plan_of(user: Any) -> tuple[Plan, Row]:
+    """Return the plan for a user whose on_start has run or is in the plan, and its slot values.
+
+    The first user of a class is recorded for all. Raises what _recording does.
+    """
+    kind = type(user)
+    with _recording(user):
+        if kind not in _plans:
+            _refuse_listeners(user.environment)
+            _plans[kind] = _made(user, record(user))
+        return _plans[kind], slot_values(user, _plans[kind].source)
+
+
+def _plan_with_on_start(user: Any) -> tuple[Plan, Row] | None:
+    """Return a plan with on_start in it and a user's slot values; None: it runs in Python.
+
+    The user's on_start has not run. Raises what _recording does.
+    """
+    kind = type(user)
+    with _recording(user):
+        if kind not in _plans and kind not in _in_python:
+            _refuse_listeners(user.environment)
+            try:
+                _plans[kind] = _made(user, record(user, start=True))
+            except NotRecordable as refusal:
+                if user.required and user.native_on_start:
+                    raise
+                _in_python[kind] = refusal
+        if kind in _in_python:
+            return None
+        return _plans[kind], slot_values(user, _plans[kind].source)
+
+
+def _made(user: Any, recorded: recording.Plan) -> Plan:
+    fleet.running()
+    apply_session(user, recorded)
+    plan = Plan(recorded, _pool_arguments(user))
+    waits.draw(plan, user)
+    return plan
 
 
 def _pool_arguments(user: Any) -> dict[str, Any]:
@@ -246,10 +314,10 @@ class AgentUser(Native, HttpUser):
     """An HttpUser whose tasks are recorded once, and run for each request by native threads.
 
     One user is one agent, or agents_per_user of them, which begin with it: 1,000 at a time, evenly
-    over a second. on_start and on_stop run in Python for each agent, through the client of
-    HttpUser; the attributes that on_start sets are what tasks may use. A user goes on as long as
-    one of its agents does. A task that can't be recorded ends the
-    test with its line, the reason and what to write instead.
+    over a second. on_start and on_stop run for each agent: in Python, through the client of
+    HttpUser, or on_start natively too (native_on_start). The attributes that it sets are what tasks
+    may use. A user goes on as long as one of its agents does. A task that can't be recorded ends
+    the test with its line, the reason and what to write instead.
     """
 
     abstract = True

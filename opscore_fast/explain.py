@@ -11,7 +11,9 @@ from typing import Any
 from locust.env import Environment
 from locust.util.load_locustfile import load_locustfile
 
+from opscore_fast.agents import Native, starts_natively
 from opscore_fast.recording.explain import explain
+from opscore_fast.recording.plan import Plan
 from opscore_fast.recording.record import record
 from opscore_fast.recording.refusal import NotRecordable
 from opscore_fast.replace import replace_classes
@@ -23,7 +25,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m opscore_fast explain",
         description="Prints what native threads would do for each user class of a locustfile. One"
-        " user of each runs its on_start for that, so that the service must be there.",
+        " user of each runs its on_start for that, unless that is native too, so that the service"
+        " must be there.",
     )
     parser.add_argument("-f", "--locustfile", default="locustfile.py")
     parser.add_argument("-H", "--host", default=os.environ.get("LOCUST_HOST"))
@@ -47,13 +50,28 @@ def _explain_class(kind: Any, host: str | None) -> bool:
         kind.host = host
     try:
         user = kind(Environment(user_classes=[kind], host=host))
-        user.on_start()
-    except Exception as error:
-        print(f"{name}: its on_start failed, which has to run once: {error!r}\n")
-        return False
-    try:
-        print(explain(record(user)) + "\n")
+        plan = _with_on_start(user)
+        if plan is None:
+            user.on_start()
+            plan = record(user)
     except NotRecordable as refusal:
         print(f"{name} runs in Python: {refusal}\n")
         return False
+    except Exception as error:
+        print(f"{name}: its on_start failed, which has to run once: {error!r}\n")
+        return False
+    print(explain(plan) + "\n")
     return True
+
+
+def _with_on_start(user: Any) -> Plan | None:
+    """Return a plan with on_start in it, if that is to run natively and can."""
+    if not isinstance(user, Native) or not starts_natively(user):
+        return None
+    try:
+        return record(user, start=True)
+    except NotRecordable as refusal:
+        if user.native_on_start:
+            raise
+        print(f"{type(user).__name__}: on_start runs in Python for each agent: {refusal}")
+        return None

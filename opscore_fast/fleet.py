@@ -275,13 +275,15 @@ def add_alike(watch: Watch, count: int, row: tuple[Any, ...], cookies: Sequence[
     when the watch is asked to stop meanwhile.
     """
     chunks = -(-count // CHUNK)
-    for number in range(chunks):
-        if number:
-            gevent.sleep(SPREAD_S / chunks)
-        if watch.stopping:
-            break
-        add(watch, [row] * min(CHUNK, count - number * CHUNK), cookies)
-    watch.complete()
+    try:
+        for number in range(chunks):
+            if number:
+                gevent.sleep(SPREAD_S / chunks)
+            if watch.stopping:
+                break
+            add(watch, [row] * min(CHUNK, count - number * CHUNK), cookies)
+    finally:
+        watch.complete()
 
 
 def stop(watch: Watch, how: int) -> None:

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import gevent
 from locust.env import Environment
 
-from opscore_fast.recording.plan import Plan
+from opscore_fast.recording.plan import NOTHING, Plan
 from opscore_fast.users import FastHttpUser, HttpUser
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,8 @@ def _row(name: str, width: int, known: Plan | Exception | None) -> Iterator[str]
     elif isinstance(known, Exception):
         yield f"{name:<{width}}  in Python: {known}"
     else:
-        tasks = _counted("task", len(known.programs))
+        starts = known.start != NOTHING
+        tasks = _counted("task", len(known.programs) - starts) + ", on_start" * starts
         yield f"{name:<{width}}  natively: {tasks}, {_counted('request', len(known.requests))}"
         for line, what in known.once:
             yield f"{'':<{width}}  {line}: {what} runs once, while the task is recorded"

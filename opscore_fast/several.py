@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 from gevent import GreenletExit
 from gevent.pool import Pool
 from locust.exception import StopTest, StopUser
@@ -32,12 +33,22 @@ AT_A_TIME = 100
 
 _SESSION = ("headers", "auth", "verify", "cert", "auth_header")
 
+_OTHERS = ("builtins", "typing", "locust", "opscore_fast")
+
 Left = tuple[dict[str, Any], dict[str, Any]]
 
 
 def has_on_stop(kind: type) -> bool:
     """Return whether a user class has an on_stop of its own."""
     return getattr(kind, "on_stop", None) is not User.on_stop
+
+
+def _has_init(kind: type) -> bool:
+    """Return whether a user class has an __init__ of its own, so that its users may differ."""
+    return any(
+        "__init__" in vars(one) and one.__module__.partition(".")[0] not in _OTHERS
+        for one in kind.__mro__
+    )
 
 
 class Several:
@@ -87,6 +98,28 @@ class Several:
             pool.kill()
             self.watch.complete()
         return self.watch
+
+    def start_natively(self, plan: Plan, row: tuple[Any, ...], count: int) -> fleet.Watch:
+        """Start count agents whose on_start is part of the plan; returns their watch.
+
+        row: the slot values of the user. If instances may have others, one is made for each agent.
+        """
+        self.watch = watch = fleet.watch(self._user, plan, remembers=self._stops)
+        if not _has_init(type(self._user)):
+            fleet.add_alike(watch, count, row, cookies_of(self._user))
+            return watch
+        try:
+            self._add(self._user, row)
+            for number in range(1, count):
+                if number % AT_A_TIME == 0:
+                    gevent.sleep(0)
+                if watch.stopping:
+                    break
+                instance = self._another()
+                self._add(instance, self._plan_of(instance)[1])
+        finally:
+            watch.complete()
+        return watch
 
     def _another(self) -> Any:
         instance = type(self._user)(self._user.environment)

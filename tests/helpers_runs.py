@@ -1,11 +1,13 @@
-"""What Locust has counted in a run of its own processes."""
+"""Runs of locust in processes of their own against the stand-in, and what they have counted."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from helpers_standin import Counts
+import pytest
+from helpers import finish, python
+from helpers_standin import Counts, by_name, running_standin
 
 REPORTED = """
 import json
@@ -35,3 +37,41 @@ def counts_of(folder: Path) -> tuple[Counts, Counts]:
         {(method, name): requests for method, name, requests, _ in entries},
         {(method, name): failures for method, name, _, failures in entries},
     )
+
+
+def run(
+    folder: Path,
+    locustfile: Path,
+    *options: str,
+    module: str = "opscore_fast",
+    code: int = 0,
+    **settings: str,
+) -> tuple[str, Counts, Counts, Counts]:
+    """Run a locustfile; returns output, Locust's requests and failures, the stand-in's counts."""
+    (folder / "reported.py").write_text(REPORTED)
+    environment = {
+        "OPSCORE_API_KEY": "test-api-key",
+        "OPSCORE_PROFILE": "quick",
+        "OPSCORE_USERS": "8",
+        "OPSCORE_DURATION": "6",
+    }
+    with running_standin() as standin, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**environment, **settings}.items():
+            patch.setenv(name, value)
+        command = ("-m", module, "-f", f"{locustfile},reported.py", "--headless")
+        ended = finish(
+            python(
+                *(*command, "--host", standin.url, "--only-summary", *options),
+                cwd=folder,
+            )
+        )
+        answered = by_name(standin.counters())
+    assert ended.code == code, ended.output
+    return ended.output, *counts_of(folder), answered
+
+
+def explained(locustfile: Path) -> tuple[int, str]:
+    with running_standin() as standin:
+        command = ("-m", "opscore_fast", "explain", "-f", str(locustfile), "--host", standin.url)
+        ended = finish(python(*command, cwd=locustfile.parent))
+    return ended.code, ended.output

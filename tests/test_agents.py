@@ -10,36 +10,10 @@ from pathlib import Path
 
 import pytest
 from helpers import distributed, finish, python
-from helpers_runs import REPORTED, counts_of
-from helpers_standin import NOTIFY, ROOT, STATE, Counts, by_name, running_standin
+from helpers_runs import REPORTED, counts_of, explained, run
+from helpers_standin import NOTIFY, ROOT, STATE, by_name, running_standin
 
 SCENARIOS = ROOT / "locustfiles" / "team"
-
-
-def run(
-    folder: Path, locustfile: Path, *options: str, module: str = "opscore_fast", **settings: str
-) -> tuple[str, Counts, Counts, Counts]:
-    """Run a locustfile; returns output, Locust's requests and failures, the stand-in's counts."""
-    (folder / "reported.py").write_text(REPORTED)
-    environment = {
-        "OPSCORE_API_KEY": "test-api-key",
-        "OPSCORE_PROFILE": "quick",
-        "OPSCORE_USERS": "8",
-        "OPSCORE_DURATION": "6",
-    }
-    with running_standin() as standin, pytest.MonkeyPatch.context() as patch:
-        for name, value in {**environment, **settings}.items():
-            patch.setenv(name, value)
-        command = ("-m", module, "-f", f"{locustfile},reported.py", "--headless")
-        ended = finish(
-            python(
-                *(*command, "--host", standin.url, "--only-summary", *options),
-                cwd=folder,
-            )
-        )
-        answered = by_name(standin.counters())
-    assert ended.code == 0, ended.output
-    return ended.output, *counts_of(folder), answered
 
 
 AGENTS = """
@@ -180,13 +154,6 @@ def test_failures_have_the_texts_of_drop_in_users(tmp_path: Path) -> None:
         ended = finish(python(*command, "--host", standin.url, "-u", "2", "-t", "3s", cwd=tmp_path))
     assert ended.code == 1
     assert "HTTPError('404 Client Error: Not Found for url: none')" in ended.output, ended.output
-
-
-def explained(locustfile: Path) -> tuple[int, str]:
-    with running_standin() as standin:
-        command = ("-m", "opscore_fast", "explain", "-f", str(locustfile), "--host", standin.url)
-        ended = finish(python(*command, cwd=locustfile.parent))
-    return ended.code, ended.output
 
 
 def test_explain(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from helpers import finish, python
+from helpers_runs import explained, run
 from helpers_standin import NOTIFY, STATE, running_standin
-from test_agents import run
 
 LOCUSTFILE = """
 import os, random, time, uuid
@@ -190,10 +190,103 @@ def test_stop_while_on_starts_are_under_way(tmp_path: Path, options: tuple[str, 
     assert names["REGISTER"] == names["DEREGISTER"] == len(set(stopped_ids(output)))
 
 
+# on_start natively
+
+
+@pytest.mark.parametrize(
+    ("attributes", "agents"),
+    [("agents_per_user = 50", 200), ("native_on_start = True", 4)],
+)
+def test_on_start_natively(tmp_path: Path, attributes: str, agents: int) -> None:
+    """Each agent registers once; on_stop in Python has the id that its agent has made."""
+    locustfile = write(tmp_path, attributes, on_start='self.registered = "yes"', on_stop=ON_STOP)
+    output, names, _ = counted(tmp_path, locustfile)
+    assert "Agent  natively: 1 task, on_start, 2 requests" in output
+    ids = stopped_ids(output)
+    assert names["REGISTER"] == names["DEREGISTER"] == len(ids) == len(set(ids)) == agents
+    assert names["state"] > 4 * agents  # of agents that the stand-in does not know it would be 404
+
+
+def test_on_start_in_python_is_told(tmp_path: Path) -> None:
+    """Where it can't be recorded, with the line and the reason, once."""
+    locustfile = write(tmp_path, python=IN_PYTHON)
+    line = 1 + next(
+        i for i, text in enumerate(locustfile.read_text().split("\n")) if IN_PYTHON in text
+    )
+    output, _, _ = counted(tmp_path, locustfile)
+    said = rf"Agent: on_start runs in Python for each of 50 agents: .*locustfile\.py:{line}: "
+    assert len(re.findall(said, output)) == 1, output
+    assert "Agent  natively: 1 task, 1 request" in output
+
+
+def test_on_start_that_has_to_be_native(tmp_path: Path) -> None:
+    locustfile = write(tmp_path, "native_on_start = True", python=IN_PYTHON)
+    output = refused(tmp_path, locustfile)
+    assert re.search(r"Agent can't run natively: .*locustfile\.py:\d+: ", output), output
+
+
+def test_stop_user_in_a_native_on_start(tmp_path: Path) -> None:
+    """It ends one agent, with its on_stop; the user goes on as long as it has others."""
+    on_start = "if random.random() < 0.5: raise StopUser()"
+    locustfile = write(tmp_path, "agents_per_user = 100", on_start=on_start, on_stop=ON_STOP)
+    _, names, _ = counted(tmp_path, locustfile)
+    assert names["REGISTER"] == names["DEREGISTER"] == 400
+
+
+def test_native_on_start_that_raises(tmp_path: Path) -> None:
+    """It ends the agent, without its on_stop."""
+    on_start = 'if random.random() < 0.5: raise RuntimeError("not today")'
+    locustfile = write(tmp_path, "agents_per_user = 100", on_start=on_start, on_stop=ON_STOP)
+    output, requests, failures, answered = run(
+        tmp_path, locustfile, "-u", "4", "-r", "4", "-t", "4s", module="locust", code=1
+    )
+    assert not any(failures.values())
+    assert requests["POST", "REGISTER"] == 400
+    ids = stopped_ids(output)
+    assert 0 < len(ids) == len(set(ids)) == requests["POST", "DEREGISTER"] < 400
+    assert answered["POST", NOTIFY] == 400 + len(ids)
+    assert "RuntimeError: not today" in output
+
+
+def test_stop_while_native_on_starts_are_under_way(tmp_path: Path) -> None:
+    locustfile = write(tmp_path, "agents_per_user = 3000", on_start="time.sleep(0.5)")
+    _, names, _ = counted(tmp_path, locustfile, "-u", "2", "-r", "2", "-t", "2s")
+    assert 200 <= names["REGISTER"] <= 6000
+
+
+def test_explain_native_on_start(tmp_path: Path) -> None:
+    code, output = explained(write(tmp_path, on_start="time.sleep(0.1)"))
+    assert code == 0, output
+    assert "  at first on_start\n" in output
+    assert "POST /v1/opscore/internal/agent/notify as REGISTER with " in output
+
+
+def test_explain_on_start_in_python(tmp_path: Path) -> None:
+    code, output = explained(write(tmp_path, python=IN_PYTHON))
+    assert code == 0, output
+    assert "Agent: on_start runs in Python for each agent: " in output
+    assert "at first" not in output
+
+
+# Settings
+
+
 @pytest.mark.parametrize("value", ["0", "'many'", "2.5", "True", "-1", "None"])
 def test_bad_values(tmp_path: Path, value: str) -> None:
     """They end the run at its start, with one message."""
-    locustfile = write(tmp_path, f"agents_per_user = {value}")
+    output = refused(tmp_path, write(tmp_path, f"agents_per_user = {value}"))
+    said = f"Agent can't run natively: agents_per_user is {eval(value)!r}: a whole number from 1"
+    assert output.count(said) == 1, output
+
+
+def test_bad_native_on_start(tmp_path: Path) -> None:
+    output = refused(tmp_path, write(tmp_path, "native_on_start = 'yes'"))
+    said = "Agent can't run natively: native_on_start is 'yes': True, False or None is wanted"
+    assert output.count(said) == 1, output
+
+
+def refused(tmp_path: Path, locustfile: Path) -> str:
+    """Run a locustfile that ends before anything is sent; returns its output."""
     with running_standin() as standin:
         command = ("-m", "locust", "-f", str(locustfile), "--headless", "--only-summary")
         ended = finish(
@@ -201,6 +294,5 @@ def test_bad_values(tmp_path: Path, value: str) -> None:
         )
         assert "POST /v1/opscore/internal/agent/notify" not in standin.counters()
     assert ended.code == 1, ended.output
-    said = f"Agent can't run natively: agents_per_user is {eval(value)!r}: a whole number from 1"
-    assert ended.output.count(said) == 1, ended.output
     assert "Traceback" not in ended.output
+    return ended.output

@@ -97,8 +97,9 @@ def explain(plan: Plan) -> str:
         lines.append(f"  of each agent: self.{'.'.join(map(str, slot.path))}")
     for task_set in plan.sets:
         lines += _of_set(plan, task_set)
-    for program in plan.programs:
-        lines.append(f"  task {program.name}")
+    for number, program in enumerate(plan.programs):
+        kind = "at first" if number == plan.start else "task"
+        lines.append(f"  {kind} {program.name}")
         lines += (f"    {line}" for line in _of_program(words, program))
     lines += (f"  runs once, while recording: {what} ({line})" for line, what in plan.once)
     return "\n".join(lines)
