@@ -298,6 +298,22 @@ server.on("stream", (stream, headers) => {
         stream.additionalHeaders({":status": 103, link: "</a>"})
         stream.respond({":status": 200})
         stream.end("ok")
+    } else if (path === "/grpc.health.v1.Health/Check") {
+        const type = {":status": 200, "content-type": "application/grpc"}
+        let body = Buffer.alloc(0)
+        stream.on("data", (piece) => { body = Buffer.concat([body, piece]) })
+        stream.on("end", () => {
+            const service = body.subarray(7).toString()
+            if (service === "unknown") {
+                stream.respond(
+                    {...type, "grpc-status": "5", "grpc-message": "unknown service"},
+                    {endStream: true})
+                return
+            }
+            stream.respond(type, {waitForTrailers: true})
+            stream.on("wantTrailers", () => stream.sendTrailers({"grpc-status": "0"}))
+            stream.end(Buffer.from([0, 0, 0, 0, 2, 8, service === "ill" ? 2 : 1]))
+        })
     } else if (path === "/sessions") {
         stream.respond({":status": 200})
         stream.end(String(sessions))
@@ -474,6 +490,30 @@ def test_the_command_line(tmp_path: Path, app: Listener, tls: bool) -> None:
     [total] = [row for row in read_csv(tmp_path / "out_stats.csv") if row["Name"] == "Aggregated"]
     assert int(total["Request Count"]) > 0
     assert total["Failure Count"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("service", "failure"),
+    [
+        ("", ""),
+        ("well", ""),
+        ("ill", "not serving"),
+        ("unknown", "gRPC status 5: unknown service"),
+    ],
+)
+def test_the_grpc_locustfile(node: str, tmp_path: Path, service: str, failure: str) -> None:
+    locustfile = Path(__file__).parent.parent / "locustfiles" / "grpc" / "locustfile.py"
+    command = [sys.executable, "-m", "locust", "-f", locustfile, "--headless", "-u", "2", "-r", "2"]
+    run = subprocess.run(
+        [*command, "-t", "1", "-H", node],
+        cwd=tmp_path,
+        env={**os.environ, "GRPC_SERVICE": service},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == (1 if failure else 0), run.stderr
+    assert failure in run.stdout + run.stderr  # the table of failures at the end
 
 
 # Agents
