@@ -1,4 +1,4 @@
-"""HTTP/2 of both user classes: against nginx, nghttpx and node, and against servers that
+"""HTTP/2 of both user classes: against nginx, nghttpx, hypercorn and node, and against servers that
 send the frames they are told."""
 
 from __future__ import annotations
@@ -200,6 +200,42 @@ def test_greenlets_share_a_connection(url: str, connect: Connect) -> None:
     gevent.joinall(jobs)
     assert [job.value.text for job in jobs] == ["ok"] * 50
     assert connections() - before == 1
+
+
+ASGI = """
+async def app(scope, receive, send):
+    body = b""
+    if scope["type"] != "http":
+        return
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    await send({"type": "http.response.start", "status": 200,
+                "headers": [(b"x-version", scope["http_version"].encode())]})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_hypercorn(tmp_path: Path, connect: Connect, tls: bool) -> None:
+    port = free_port()
+    (tmp_path / "asgi.py").write_text(ASGI)
+    command = [sys.executable, "-m", "hypercorn", f"{tmp_path / 'asgi'}:app", "-w", "0"]
+    command += ["--bind", f"127.0.0.1:{port}"]
+    if tls:
+        command += ["--certfile", str(CERTIFICATE), "--keyfile", str(CERTIFICATE)]
+    with running(*command, port=port):
+        client = connect(f"{'https' if tls else 'http'}://127.0.0.1:{port}")
+        for size in (0, 1, 1_000_000):
+            body = b"0123456789" * (size // 10) or b"x" * size
+            response = client.post("/", data=body)
+            assert response.error is None
+            assert (response.content, response.headers["x-version"]) == (body, "2")
+        jobs = [gevent.spawn(client.post, "/", data=b"%d" % number) for number in range(20)]
+        gevent.joinall(jobs)
+        assert [job.value.content for job in jobs] == [b"%d" % number for number in range(20)]
 
 
 # What is spoken
