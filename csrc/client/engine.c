@@ -78,6 +78,7 @@ int opf_engine_poll(opf_engine *engine, int timeout_ms)
     if (opf_loop_wait(engine->loop, timeout_ms) != 0)
         return OPF_ESYS;
     engine->polling = true;
+    engine->polls++;
     engine->now = opf_stampclock_sample(&engine->stamps);
     int done = opf_loop_dispatch(engine->loop);
     done += opf_exchange_report(engine);

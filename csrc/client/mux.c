@@ -369,6 +369,7 @@ static void queue(opf_mux *mux)
 static bool receive(opf_mux *mux)
 {
     bool open = true;
+    mux->received = engine_of(mux)->polls;
     int i = 0;
     while (i < RECEIVES_MAX && receive_once(mux, &open))
         i++;
@@ -542,11 +543,19 @@ void opf_mux_begin(opf_conn *conn)
     opf_origin_serve(origin);
 }
 
+/* Whether the connection was received from just now, in the poll whose outcome is being dealt with.
+ */
+static bool is_fresh(const opf_mux *mux)
+{
+    const opf_engine *engine = engine_of(mux);
+    return mux->received == engine->polls && (engine->polling || engine->held);
+}
+
 bool opf_mux_usable(opf_conn *conn, bool *gone)
 {
     opf_mux *mux = conn->mux;
     *gone = false;
-    if (mux->h2.n_streams || mux->blocked || !mux->h2.answered)
+    if (mux->h2.n_streams || mux->blocked || !mux->h2.answered || is_fresh(mux))
         return opf_h2_room(&mux->h2) > 0;
     *gone = !receive(mux);
     return !*gone && opf_h2_room(&mux->h2) > 0;
