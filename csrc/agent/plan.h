@@ -216,7 +216,7 @@ typedef struct opf_request_plan {
     const char *method; /* NUL-terminated */
     uint32_t place;
     opf_template target; /* path and query; what no URL may have is quoted when it is written */
-    opf_template name;   /* in the statistics; n == 0: the target as it is written */
+    opf_template name;   /* in the statistics; n == 0: the target as it is sent */
     opf_request_header *headers; /* Host included; without Content-Length and Cookie */
     uint32_t n_headers;
     bool has_body;

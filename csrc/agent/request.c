@@ -3,6 +3,7 @@
 #include "agent/frame.h"
 #include "agent/plan_tables.h"
 #include "agent/pools.h"
+#include "agent/target.h"
 #include "base/clock.h"
 #include "http/url.h"
 
@@ -22,25 +23,19 @@ static int write_target(opf_agent *agent, opf_eval *eval, const opf_request_plan
     opf_buf *name = &frame->asked->name;
     scratch->len = url->len = name->len = 0;
     int ret = opf_eval_template(eval, &request->target, scratch);
-    if (ret == 0)
-        ret = request->name.n ? opf_eval_template(eval, &request->name, name)
-                              : opf_buf_append(name, scratch->data, scratch->len);
+    if (ret == 0 && request->name.n)
+        ret = opf_eval_template(eval, &request->name, name);
     if (ret != 0) {
         *why = eval->why;
         return ret;
     }
     frame->place_len = strlen(place->url);
-    if (opf_buf_append(url, place->url, frame->place_len) != 0)
+    if (opf_buf_append(url, place->url, frame->place_len) != 0 ||
+        opf_target_write((const char *)scratch->data, scratch->len, agent->plan->style, url) != 0)
         return OPF_ENOMEM;
-    const char *target = (const char *)scratch->data;
-    const char *hash = scratch->len ? memchr(target, '#', scratch->len) : NULL;
-    size_t len = hash ? (size_t)(hash - target) : scratch->len;
-    if ((!len || *target != '/') && opf_buf_append(url, "/", 1) != 0)
-        return OPF_ENOMEM;
-    if (!len)
-        return 0;
-    return opf_url_is_quoted(target, len) ? opf_buf_append(url, target, len)
-                                          : opf_url_quote(target, len, url);
+    return request->name.n
+               ? 0
+               : opf_buf_append(name, url->data + frame->place_len, url->len - frame->place_len);
 }
 
 /* Where a redirect leads stands in url already. */
@@ -76,6 +71,12 @@ static bool breaks_line(const uint8_t *data, size_t len)
     return len && (memchr(data, '\n', len) || memchr(data, '\r', len) || memchr(data, 0, len));
 }
 
+/* Whether requests takes a value for none that can be sent. */
+static bool begins_with_space(const opf_eval *eval, const uint8_t *data, size_t len)
+{
+    return eval->plan->style == OPF_STYLE_HTTP && len && (*data == ' ' || *data == '\t');
+}
+
 /* One that varies, or of a request that follows a redirect. */
 static int write_header(opf_eval *eval, const opf_request_header *header, opf_buf *out,
                         bool *closes)
@@ -87,6 +88,10 @@ static int write_header(opf_eval *eval, const opf_request_header *header, opf_bu
     int ret = opf_eval_template(eval, &header->value, out);
     if (ret == 0 && breaks_line(out->data + at, out->len - at)) {
         eval->why = "header value has a control character";
+        ret = OPF_EINVAL;
+    }
+    if (ret == 0 && begins_with_space(eval, out->data + at, out->len - at)) {
+        eval->why = "header value begins with white space";
         ret = OPF_EINVAL;
     }
     if (ret != 0)

@@ -200,17 +200,17 @@ class Builder:
             return _Late.register(0)
         return _Late.register(env[given.step, given.take])
 
-    def template(self, parts: Parts, env: dict[Any, int]) -> Template:
-        """Return a template of the plan."""
+    def template(self, parts: Parts, env: dict[Any, int], encoding: str = "utf-8") -> Template:
+        """Return a template of the plan. Bytes that are no text are surrogates in parts."""
         pieces: list[bytes | Value] = []
         for part in parts:
             if isinstance(part, Part):
                 value = self.operand(part.operand, env)
                 pieces.append(Value(value, part.encoding, part.format))
             elif pieces and isinstance(pieces[-1], bytes):
-                pieces[-1] += part.encode()
+                pieces[-1] += part.encode(encoding, "surrogateescape")
             elif part:
-                pieces.append(part.encode())
+                pieces.append(part.encode(encoding, "surrogateescape"))
         return tuple(pieces)
 
     def line(self, text: str) -> int:
@@ -284,7 +284,7 @@ class Builder:
             place=self._intern(self.plan.places, "place", spec.place, spec.place),
             target=self.template(spec.target, env),
             name=self.template(spec.name, env),
-            headers=[(name, self.template(value, env)) for name, value in spec.headers],
+            headers=[(name, self.template(value, env, "latin-1")) for name, value in spec.headers],
             body=None if spec.body is None else self.template(spec.body, env),
             caught=spec.caught,
             redirects=spec.redirects,

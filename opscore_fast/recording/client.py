@@ -20,6 +20,7 @@ from locust.user import User
 from locust.user.task import TaskSet
 from requests.structures import CaseInsensitiveDict
 
+from opscore_fast.exceptions import ConnectError
 from opscore_fast.http_session import HttpSession, _timeouts, default_headers
 from opscore_fast.recording.branches import Part, Parts, Ref, RequestSpec
 from opscore_fast.recording.markers import Changed, Markers
@@ -37,6 +38,7 @@ from opscore_fast.recording.symbols import (
     Text,
     has_symbol,
     kind_of,
+    may_be_empty,
     operand_of,
     parts_of,
 )
@@ -104,6 +106,8 @@ class Agent(Native):
     """The user, as a task sees it. way: what on_start has set, while that is recorded."""
 
     __slots__ = ("_headers", "client", "slots", "user", "way")
+
+    shown = frozenset({"client"})
 
     def __init__(self, rt: Runtime, user: Any, slots: Slots, way: Way | None = None) -> None:
         for name, value in {"rt": rt, "user": user, "slots": slots, "way": way}.items():
@@ -355,6 +359,8 @@ class TaskSetSelf(Native):
 
     __slots__ = ("cls", "user")
 
+    shown = frozenset({"user"})
+
     def __init__(self, rt: Runtime, cls: type[TaskSet], user: Agent) -> None:
         object.__setattr__(self, "rt", rt)
         object.__setattr__(self, "cls", cls)
@@ -407,6 +413,8 @@ class _SessionHeaders(Native):
     """The headers of the session; those of the user's own are its agents'."""
 
     __slots__ = ("agent",)
+
+    shown = frozenset({"get", "update"})
 
     def __init__(self, rt: Runtime, agent: Agent) -> None:
         super().__init__(rt)
@@ -463,6 +471,12 @@ class _SessionHeaders(Native):
 
 
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
+
+# Arguments that may be given by position, behind the URL: of a method, of request() of both styles.
+_OF_METHOD = {"post": ("data", "json"), "put": ("data",), "patch": ("data",)}
+_OF_REQUEST = {False: ("name", "catch_response"), True: ("name", "data", "catch_response")}
+
+_SCALARS = 1 << Kind.BOOL | 1 << Kind.INT | 1 << Kind.FLOAT | 1 << Kind.TEXT
 _IGNORED = ("verify", "cert")
 _SETTABLE = ("headers", "auth", "verify", "cert")
 _KNOWN = {
@@ -474,6 +488,8 @@ class Client(Native):
     """The user's client."""
 
     __slots__ = ("agent",)
+
+    shown = frozenset({"request", "rename_request"})
 
     def __init__(self, rt: Runtime, agent: Agent) -> None:
         object.__setattr__(self, "rt", rt)
@@ -536,24 +552,35 @@ class Client(Native):
         """As the session's."""
         return self._rename(name)
 
-    def request(self, method: str, url: Any, *args: Any, **kwargs: Any) -> Response:
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> Response:
+        """As the session's."""
+        fast = isinstance(self.agent.user.client, FastHttpSession)
+        if not isinstance(method, str) or method != method.upper():
+            raise self.rt.refusal("client.request()", "with a method in capitals only")
+        return self.send(method, url, _named(self.rt, args, _OF_REQUEST[fast]) | kwargs)
+
+    def send(self, method: str, url: Any, kwargs: dict[str, Any]) -> Response:
         """Record a request; returns its response."""
         rt, user = self.rt, self.agent.user
         fast = isinstance(user.client, FastHttpSession)
-        for number, value in enumerate(args):
-            kwargs[_positional(rt, method, fast)[number]] = value
         if isinstance(url, Native) and not isinstance(parts_of(url)[0], str):
             raise rt.refusal(
                 f"client.{method.lower()}()",
                 "the URL begins with what is known only when the plan runs",
                 'begin it with a constant: f"/{...}"',
             )
+        if fast and isinstance(url, str) and (not url or url.startswith("//")):
+            raise rt.refusal(
+                f"client.{method.lower()}()", f"of the URL {url!r}", 'begin it with "/"'
+            )
         self._check(kwargs, fast)
         caught = bool(kwargs.get("catch_response", False))
-        name = kwargs.get("name")
-        if not isinstance(name, Native):
-            name = name or rt.request_name or (url if fast else None)
-        kwargs = self._settled(kwargs)
+        name = self._given(kwargs.get("name"))
+        if name is None:
+            name = self._given(rt.request_name)
+        if name is None and fast:
+            name = url
+        kwargs = self._settled(kwargs, fast)
         try:
             specs = [
                 _Build(self.agent, fast, Markers(length)).spec(method, url, kwargs, caught, name)
@@ -598,14 +625,71 @@ class Client(Native):
                 f"{name}=", "of a request it is not recorded", "set it for the session in on_start"
             )
 
-    def _settled(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Decide what in params, data and headers is None: sessions leave that out."""
+    def _settled(self, kwargs: dict[str, Any], fast: bool) -> dict[str, Any]:
+        """Decide what of the arguments is None or empty: sessions leave that out."""
         settled = dict(kwargs)
-        for name in ("params", "data", "headers"):
+        for name in ("params", "data"):
             given = settled.get(name)
             if isinstance(given, dict):
                 settled[name] = {key: self._scalar(value) for key, value in given.items()}
+            elif isinstance(given, list | tuple) and all(_is_pair(item) for item in given):
+                settled[name] = [(key, self._scalar(value)) for key, value in given]
+        if isinstance(settled.get("headers"), dict):
+            settled["headers"] = {
+                key: self._header(key, value, fast) for key, value in settled["headers"].items()
+            }
+        settled["json"] = self._not_none(settled.get("json"))
+        settled["data"] = data = self._body(settled.get("data"))
+        if isinstance(data, Native) or data:
+            settled["json"] = None
         return settled
+
+    def _not_none(self, value: Any) -> Any:
+        """Return None for a symbol that is None."""
+        unsure = isinstance(value, Sym) and not isinstance(value, Text)
+        return None if unsure and value.is_none() else value
+
+    def _given(self, name: Any) -> Any:
+        """Return a name for the statistics; None if there is none, or an empty one."""
+        if isinstance(name, Text):
+            return None if may_be_empty(name.parts()) and not bool(name) else name
+        name = self._not_none(name)
+        return name if isinstance(name, Native) else name or None
+
+    def _body(self, data: Any) -> Any:
+        """Return the data of a request; None if it is empty."""
+        data = self._not_none(data)
+        if isinstance(data, bool | int | float) or (
+            isinstance(data, Sym) and data.kind not in (Kind.TEXT, Kind.UNSET)
+        ):
+            raise self.rt.refusal("data=", "of a number", "make a text of it: str()")
+        if isinstance(data, Bytes | Sym):
+            parts = data.parts if isinstance(data, Bytes) else self.rt.as_text(data)
+            text = self.rt.text(parts)
+            if may_be_empty(parts) and not bool(text):
+                return None
+            return data if isinstance(data, Bytes) else text
+        return data
+
+    def _header(self, name: Any, value: Any, fast: bool) -> Any:
+        """Return a header's value, settled."""
+        if not isinstance(name, str):
+            raise self.rt.refusal("headers=", "their names must be texts")
+        if isinstance(value, str | Text | None) or (fast and is_number(value)):
+            return value
+        if not isinstance(value, Sym):
+            what = type(value).__name__
+            raise self.rt.refusal(f"header {name}", f"a {what} is no text", "use str()")
+        if fast:
+            scalars = _SCALARS | 1 << Kind.NONE
+            if value.kind is Kind.UNSET and not self.rt.fork(Test.KIND, value.operand(), scalars):
+                raise self.rt.raising(TypeError(f"the header {name} is no text"))
+            return value
+        if value.is_none():
+            return None
+        if value.kind is not Kind.UNSET:
+            raise self.rt.refusal(f"header {name}", "a number is no text", "use str()")
+        return self.rt.text(self.rt.as_text(value))
 
     def _scalar(self, value: Any) -> Any:
         if isinstance(value, list | tuple):
@@ -613,8 +697,7 @@ class Client(Native):
         if isinstance(value, Sym) and not isinstance(value, Text) and value.is_none():
             return None
         if isinstance(value, Sym) and value.kind is Kind.UNSET:
-            scalars = 1 << Kind.BOOL | 1 << Kind.INT | 1 << Kind.FLOAT | 1 << Kind.TEXT
-            if not self.rt.fork(Test.KIND, value.operand(), scalars):
+            if not self.rt.fork(Test.KIND, value.operand(), _SCALARS):
                 raise self.rt.raising(TypeError("a list or object of JSON where a text is needed"))
         return value
 
@@ -629,15 +712,24 @@ class _Method(Native):
         self.client, self.method = client, method
 
     def __call__(self, url: Any, *args: Any, **kwargs: Any) -> Response:
-        return self.client.request(self.method.upper(), url, *args, **kwargs)
+        given = _named(self.rt, args, _OF_METHOD.get(self.method, ()))
+        return self.client.send(self.method.upper(), url, given | kwargs)
 
 
-def _positional(rt: Runtime, method: str, fast: bool) -> tuple[str, ...]:
-    if method == "POST":
-        return ("data", "json")
-    if method in ("PUT", "PATCH"):
-        return ("data",)
-    raise rt.refusal("client.request()", "with more than two arguments by position", "name them")
+def _named(rt: Runtime, args: tuple[Any, ...], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return arguments that were given by position, by their names."""
+    if len(args) > len(names):
+        raise rt.refusal("client.request()", "with more arguments by position", "name them")
+    return dict(zip(names, args, strict=False))
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, list | tuple) and len(item) == 2
+
+
+def is_number(value: Any) -> bool:
+    """Return whether it is an int or a float, and no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class _Build:
@@ -657,12 +749,13 @@ class _Build:
             ("params", Encoding.QUERY), ("headers", Encoding.HEADER), ("json", Encoding.JSON),
         ):  # fmt: skip
             if kwargs.get(key) is not None:
-                planted[key] = plant(kwargs[key], encoding)
+                raw = key == "params" and isinstance(kwargs[key], Native | str)
+                planted[key] = plant(kwargs[key], Encoding.TEXT if raw else encoding)
         if kwargs.get("data") is not None:
             raw = isinstance(kwargs["data"], Native | str | bytes)
             planted["data"] = plant(kwargs["data"], Encoding.TEXT if raw else Encoding.QUERY)
-        if isinstance(planted.get("params"), str):
-            raise Changed
+        if isinstance(planted.get("params"), bytes):
+            raise TypeError("params is a bytes; use a str")
         for key in ("auth", "timeout", "allow_redirects"):
             if kwargs.get(key) is not None:
                 planted[key] = plant(kwargs[key], Encoding.TEXT)
@@ -672,6 +765,8 @@ class _Build:
         if not isinstance(full, str):
             raise TypeError("the URL is no str")
         made = sent(full, **planted) if sent else session.request(method, full, **planted)
+        if not isinstance(made.error, ConnectError):  # which no connection to nowhere has made
+            raise ValueError(str(made.error))
         request = made.request
         target = str(request.url)
         if self._fast and planted.get("params"):
@@ -729,7 +824,7 @@ class _Build:
             headers.append(("Accept-Encoding", "identity"))
         body = request.body
         if isinstance(body, bytes):
-            body = body.decode()
+            body = body.decode("utf-8", "surrogateescape")
         connect, network = _timeouts(kwargs["timeout"]) if kwargs.get("timeout") else (None, None)
         split = tuple((field, self._split(value)) for field, value in headers)
         spec = RequestSpec(
@@ -756,6 +851,8 @@ class _Build:
 class _Elapsed(Native):
     __slots__ = ("response",)
 
+    shown = frozenset({"total_seconds"})
+
     def __init__(self, response: Response) -> None:
         super().__init__(response.rt)
         self.response = response
@@ -769,6 +866,8 @@ class _Fields(Native):
     """The headers or cookies of a response."""
 
     __slots__ = ("response", "take")
+
+    shown = frozenset({"get"})
 
     def __init__(self, response: Response, take: Take) -> None:
         super().__init__(response.rt)
@@ -799,14 +898,31 @@ class _Fields(Native):
 class Response(Native):
     """A response, and the with-block for it."""
 
-    __slots__ = ("agent", "caught", "entered", "fast", "js", "judged", "over", "place", "step")
+    __slots__ = (
+        *("agent", "caught", "entered", "error", "fast", "js", "judged", "over", "place", "step"),
+    )
+
+    shown = frozenset(
+        {
+            *("status_code", "ok", "text", "content", "headers", "url", "json", "js"),
+            *("raise_for_status", "success", "failure"),
+        }
+    )
+    shown_of_http = shown | {"reason", "cookies", "elapsed"}  # FastHttpUser's have none
 
     def __init__(self, rt: Runtime, step: int, agent: Agent, caught: bool, fast: bool) -> None:
         super().__init__(rt)
         self.step, self.agent, self.caught, self.fast = step, agent, caught, fast
         self.entered = self.over = False
         self.judged: bool | None = None
+        self.error: Any = None  # by which the task has judged it a failure
         self.place = rt.where()
+
+    def attribute(self, name: str) -> Any:
+        """As Native.attribute."""
+        if name in self.shown_of_http and not self.fast:
+            return getattr(self, name)
+        return super().attribute(name)
 
     def value(self, take: Take, kind: Kind) -> Sym:
         """Return what is taken from the response."""
@@ -824,8 +940,11 @@ class Response(Native):
         return self.value(Take.STATUS, Kind.INT)
 
     @property
-    def ok(self) -> Sym:
-        """As the response's."""
+    def ok(self) -> Any:
+        """As the response's: of the http style it is what raise_for_status() says."""
+        if self.judged is not None and not self.fast:
+            self.raise_for_status()
+            return True
         return self.value(Take.OK, Kind.BOOL)
 
     @property
@@ -877,8 +996,16 @@ class Response(Native):
 
     def raise_for_status(self) -> None:
         """As the response's."""
-        if self.judged is True or bool(self.ok):
+        if self.judged is True:
+            if self.fast:
+                self._no("raise_for_status()", "behind success(): leave it out")
             return
+        if self.judged is False:
+            raise self.rt.raising(self.error)
+        if bool(self.value(Take.OK, Kind.BOOL)):
+            return
+        if self.fast:
+            self._no("raise_for_status()", "ask for .status_code, and call failure() or raise")
         status = self.status_code
         if status == 0:
             error: Exception = requests.ConnectionError("the request failed")
@@ -907,7 +1034,8 @@ class Response(Native):
 
     def failure(self, exc: Any) -> None:
         """As the response's; of a text or Locust's CatchResponseError."""
-        if isinstance(exc, CatchResponseError | AssertionError) and len(exc.args) == 1:
+        self.error = exc if isinstance(exc, Exception) else CatchResponseError(exc)
+        if isinstance(exc, CatchResponseError) and len(exc.args) == 1:
             exc = exc.args[0]
         if isinstance(exc, BaseException):
             raise self.rt.refusal("failure()", "of a text only", "write failure(str(...))")

@@ -25,7 +25,13 @@ from types import (
 )
 from typing import Any
 
-from locust.exception import StopUser
+from locust.exception import (
+    InterruptTaskSet,
+    RescheduleTask,
+    RescheduleTaskImmediately,
+    StopTest,
+    StopUser,
+)
 
 from opscore_fast.recording import rewrite, shims
 from opscore_fast.recording.branches import (
@@ -82,6 +88,9 @@ _IMPURE = {
 }  # fmt: skip
 _PURE_TYPES = (str, bytes, int, float, bool, tuple, list, dict, set, frozenset, type(None))
 _CONTAINERS = (list, dict, set, deque)
+
+# Exceptions by which a task tells Locust what to do next.
+_LOCUSTS_WAYS = (InterruptTaskSet, RescheduleTaskImmediately, StopTest)
 
 # Methods of containers that may take symbols, and those that change the container.
 _CHANGES = {
@@ -162,12 +171,14 @@ class Runtime:
         b: Input | int = 0,
         c: Input | int = 0,
         slot: tuple[str | int, ...] = (),
+        line: str = "",
     ) -> Ref:
-        """Append a step; returns its result."""
+        """Append a step; returns its result. line: of the locustfile, if it is not that which
+        is executed."""
         steps = self.trace.steps
         if len(steps) >= _MAX_STEPS:
             raise self.refusal("a loop", f"a task of more than {_MAX_STEPS} steps")
-        steps.append(Step(op, what, a, b, c, slot, self.line()))
+        steps.append(Step(op, what, a, b, c, slot, line or self.line()))
         return Ref(len(steps) - 1)
 
     def compute(self, op: Op, kind: Kind = Kind.UNSET, **operands: Any) -> Sym:
@@ -404,14 +415,17 @@ class Runtime:
 
     def getattr(self, value: Any, name: str) -> Any:
         """Read an attribute."""
+        if isinstance(value, Native):
+            actual = getattr(type(value), "actual", None)
+            if name == "__class__" and actual is not None:
+                return type(actual(value))
+            return value.attribute(name)
         computed = getattr(type(value), name, None)
         getter = computed.fget if isinstance(computed, property) else None
-        own = isinstance(getter, FunctionType) and not isinstance(value, Native)
-        if own and isinstance(getter, FunctionType) and self.is_users(getter):
+        if isinstance(getter, FunctionType) and self.is_users(getter):
             return self.call(getter, value)
         found = getattr(value, name)
-        if not isinstance(value, Native):
-            self.note_shared(found)
+        self.note_shared(found)
         return found
 
     def getitem(self, value: Any, key: Any) -> Any:
@@ -666,7 +680,10 @@ class Runtime:
         return place
 
     def _end_by(self, error: Exception) -> None:
-        if not self.is_own(error) or type(error).__module__.startswith("locust"):
+        if isinstance(error, RescheduleTask):  # the task is over, and the user waits
+            self.emit(Op.END)
+            return
+        if not self.is_own(error) or isinstance(error, _LOCUSTS_WAYS):
             raise NotRecordable(*self._place_of(error), type(error).__name__, f"{error}") from error
         parts: Parts = ()
         if len(error.args) == 1:
@@ -679,7 +696,9 @@ class Runtime:
             raise NotRecordable(*self._place_of(error), what, why)
         elif error.args:
             parts = (str(error),)
-        self.emit(Op.RAISE, what=(type(error).__name__, parts))
+        file, number = self._place_of(error)
+        line = f"{Path(file).name}:{number}"
+        self.emit(Op.RAISE, what=(type(error).__name__, parts), line=line)
 
     def clear(self) -> None:
         """Leave the locustfile's modules as they were."""

@@ -187,6 +187,8 @@ class Date(Native):
 
     __slots__ = ("naive", "offset", "us")
 
+    shown = frozenset({"isoformat", "strftime", "timestamp", "astimezone"})
+
     def __init__(self, rt: Runtime, us: Any, offset: int | None, naive: bool = False) -> None:
         super().__init__(rt)
         self.us, self.offset, self.naive = us, offset, naive
@@ -435,6 +437,8 @@ class Match(Native):
     """What re.search gave."""
 
     __slots__ = ("_body", "_regex", "_text")
+
+    shown = frozenset({"group", "groups"})
 
     def __init__(self, rt: Runtime, regex: tuple[str, int], text: Sym) -> None:
         super().__init__(rt)

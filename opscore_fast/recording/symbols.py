@@ -7,7 +7,7 @@ a text that is wrong.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from opscore_fast.recording.branches import NEVER, Input, Part, Parts, Ref, const
 from opscore_fast.recording.plan import Encoding, Kind, Op, Take, Test
@@ -23,8 +23,19 @@ class Native:
 
     __slots__ = ("rt",)
 
+    shown: ClassVar[frozenset[str]] = frozenset()
+    """Attributes that a task may read; whatever else the recorder has is not there for it."""
+
     def __init__(self, rt: Runtime) -> None:
         self.rt = rt
+
+    def attribute(self, name: str) -> Any:
+        """Return an attribute, as the task reads it."""
+        if name in self.shown:
+            return getattr(self, name)
+        if name.startswith("__") and name.endswith("__"):
+            raise self.rt.refusal(f".{name}", "what Python itself has is not recorded")
+        return type(self).__getattr__(self, name)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what Python itself asks for
@@ -39,6 +50,11 @@ class Native:
 
     def __iter__(self) -> Any:
         self._no("a loop or unpacking", "use random.choice, an index, or a fixed number of steps")
+
+    def __eq__(self, other: object) -> Any:
+        if self is not other and other is not None:
+            self._no("a comparison")
+        return self is other
 
     def __hash__(self) -> int:
         self._no("a key of a dict or set")
@@ -107,6 +123,13 @@ class Sym(Native):
     """A text, a number, a bool or None. kind: UNSET where it is not known before."""
 
     __slots__ = ("_operand", "kind")
+
+    shown = frozenset(
+        {
+            *("replace", "lower", "upper", "strip", "lstrip", "rstrip", "startswith", "endswith"),
+            *("encode",),
+        }
+    )
 
     def __init__(self, rt: Runtime, operand: Input, kind: Kind = Kind.UNSET) -> None:
         super().__init__(rt)
@@ -275,14 +298,20 @@ class Sym(Native):
         return self._of_text(Op.STRIP, 2)
 
     def startswith(self, prefix: Any) -> Any:
-        """As str.startswith, of one text."""
-        self._text()
-        return Cond(self.rt, Test.STARTS, self.operand(), operand_of(prefix))
+        """As str.startswith, without a range."""
+        return self._at_end(Test.STARTS, prefix)
 
     def endswith(self, suffix: Any) -> Any:
-        """As str.endswith, of one text."""
+        """As str.endswith, without a range."""
+        return self._at_end(Test.ENDS, suffix)
+
+    def _at_end(self, test: Test, text: Any) -> Any:
         self._text()
-        return Cond(self.rt, Test.ENDS, self.operand(), operand_of(suffix))
+        if isinstance(text, tuple):
+            return any(bool(self._at_end(test, one)) for one in text)
+        if kind_of(text) is not Kind.TEXT:
+            self._no("startswith() or endswith()", "of texts only")
+        return Cond(self.rt, test, self.operand(), operand_of(text))
 
     def encode(self, encoding: str = "utf-8") -> Any:
         """As str.encode to UTF-8."""
@@ -337,6 +366,8 @@ class Json(Sym):
 
     __slots__ = ("path", "step")
 
+    shown = Sym.shown | {"get"}
+
     def __init__(self, rt: Runtime, step: int, path: tuple[str | int, ...]) -> None:
         super().__init__(rt, NEVER)
         self.step, self.path = step, path
@@ -378,6 +409,8 @@ class Uuid(Native):
 
     __slots__ = ("text",)
 
+    shown = frozenset({"hex"})
+
     def __init__(self, text: Sym) -> None:
         super().__init__(text.rt)
         self.text = text
@@ -410,6 +443,10 @@ def operand_of(value: Any) -> Input:
         return value.operand()
     if isinstance(value, Native):
         value._no("a value")
+    if type(value) not in _SCALARS:
+        raise TypeError(f"a {type(value).__name__} where a text or number is needed")
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise OverflowError("an int beyond 64 bits")
     return const(value)
 
 
@@ -434,6 +471,11 @@ def parts_of(value: Any) -> Parts:
     if isinstance(value, Native):
         value._no("a text")
     return (str(value),)
+
+
+def may_be_empty(parts: Parts) -> bool:
+    """Return whether a text of these parts may have no letter."""
+    return not any(isinstance(part, str) or part.format for part in parts)
 
 
 def has_symbol(value: Any, depth: int = 0) -> bool:

@@ -1,0 +1,131 @@
+#include "agent/target.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "http/url.h"
+
+/* What urllib3 leaves as it is, in a path, and in a query too. */
+static bool is_plain(char c, bool query)
+{
+    static const char others[] = "-._~!$&'()*+,;=:@/";
+    bool alnum = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+    return alnum || (c && strchr(others, c)) || (query && c == '?');
+}
+
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'f');
+}
+
+static bool is_escape(const char *p, const char *end)
+{
+    return end - p >= 3 && is_hex(p[1]) && is_hex(p[2]);
+}
+
+/* A path or a query, as urllib3's _encode_invalid_chars has it. */
+static int encode(const char *p, const char *end, bool query, opf_buf *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    bool all = true;
+    if (opf_buf_reserve(out, 3 * (size_t)(end - p)) != 0)
+        return OPF_ENOMEM;
+    for (const char *q = p; q < end; q++)
+        all = all && (*q != '%' || is_escape(q, end));
+    for (; p < end; p++) {
+        uint8_t *to = out->data + out->len;
+        bool escape = *p == '%' && is_escape(p, end);
+        if (is_plain(*p, query) || (*p == '%' && all)) {
+            to[0] = (uint8_t)*p;
+            out->len++;
+        } else {
+            to[0] = '%';
+            to[1] = (uint8_t)digits[(uint8_t)*p >> 4];
+            to[2] = (uint8_t)digits[(uint8_t)*p & 15];
+            out->len += 3;
+        }
+        for (int i = 0; escape && i < 2; i++) /* written in capitals */
+            out->data[out->len++] = (uint8_t)toupper((unsigned char)*++p);
+    }
+    return 0;
+}
+
+static bool is_segment(const char *p, const char *end, const char *name)
+{
+    size_t len = strlen(name);
+    return (size_t)(end - p) == len && memcmp(p, name, len) == 0;
+}
+
+/* A path that begins with a slash, without its dot segments (RFC 3986, 5.2.4). */
+static int remove_dots(const char *p, const char *end, opf_buf *out)
+{
+    size_t start = out->len;
+    while (p < end) {
+        const char *next = memchr(p + 1, '/', (size_t)(end - p - 1));
+        next = next ? next : end;
+        bool one = is_segment(p, next, "/."), two = is_segment(p, next, "/..");
+        while (two && out->len > start && out->data[--out->len] != '/')
+            ;
+        if (!one && !two && opf_buf_append(out, p, (size_t)(next - p)) != 0)
+            return OPF_ENOMEM;
+        if ((one || two) && next == end && opf_buf_append(out, "/", 1) != 0)
+            return OPF_ENOMEM;
+        p = next;
+    }
+    return 0;
+}
+
+static bool has_dots(const char *p, const char *end)
+{
+    for (; p + 1 < end; p++)
+        if (p[0] == '/' && p[1] == '.')
+            return true;
+    return false;
+}
+
+static int as_requests(const char *target, const char *end, opf_buf *out)
+{
+    opf_buf path = {0}, whole = {0};
+    const char *query = memchr(target, '?', (size_t)(end - target));
+    const char *from = target, *to = query ? query : end;
+    int ret = 0;
+    if (has_dots(from, to)) {
+        ret = remove_dots(from, to, &path);
+        from = (char *)path.data;
+        to = from + path.len;
+    }
+    if (ret == 0)
+        ret = encode(from, to, false, &whole);
+    if (ret == 0 && query && query + 1 < end)
+        ret =
+            opf_buf_append(&whole, "?", 1) != 0 ? OPF_ENOMEM : encode(query + 1, end, true, &whole);
+    if (ret == 0)
+        ret = opf_url_quote((char *)whole.data, whole.len, out);
+    opf_buf_fini(&path);
+    opf_buf_fini(&whole);
+    return ret;
+}
+
+/* Whether the http style may write it in another way than the fast one. */
+static bool is_special(const char *p, const char *end)
+{
+    for (const char *q = p; q < end; q++)
+        if (*q == '%' || *q == '[' || *q == ']' || (*q == '/' && q + 1 < end && q[1] == '.') ||
+            (*q == '?' && q + 1 == end))
+            return true;
+    return false;
+}
+
+int opf_target_write(const char *target, size_t len, opf_style style, opf_buf *out)
+{
+    const char *hash = len ? memchr(target, '#', len) : NULL;
+    len = hash ? (size_t)(hash - target) : len;
+    if ((!len || *target != '/') && opf_buf_append(out, "/", 1) != 0)
+        return OPF_ENOMEM;
+    if (!len)
+        return 0;
+    bool quoted = opf_url_is_quoted(target, len);
+    if (style == OPF_STYLE_HTTP && (!quoted || is_special(target, target + len)))
+        return as_requests(target, target + len, out);
+    return quoted ? opf_buf_append(out, target, len) : opf_url_quote(target, len, out);
+}
