@@ -696,9 +696,9 @@ class Client(Native):
             return [self._scalar(item) for item in value]
         if isinstance(value, Sym) and not isinstance(value, Text) and value.is_none():
             return None
-        if isinstance(value, Sym) and value.kind is Kind.UNSET:
-            if not self.rt.fork(Test.KIND, value.operand(), _SCALARS):
-                raise self.rt.raising(TypeError("a list or object of JSON where a text is needed"))
+        unsure = isinstance(value, Sym) and value.kind is Kind.UNSET
+        if unsure and not self.rt.fork(Test.KIND, value.operand(), _SCALARS):
+            raise self.rt.raising(TypeError("a list or object of JSON where a text is needed"))
         return value
 
 
