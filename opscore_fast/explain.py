@@ -12,6 +12,7 @@ from locust.env import Environment
 from locust.util.load_locustfile import load_locustfile
 
 from opscore_fast.agents import Native, starts_natively
+from opscore_fast.options import describe_http2, of_user
 from opscore_fast.recording.explain import explain
 from opscore_fast.recording.plan import Plan
 from opscore_fast.recording.record import record
@@ -60,7 +61,8 @@ def _explain_class(kind: Any, host: str | None) -> bool:
     except Exception as error:
         print(f"{name}: its on_start failed, which has to run once: {error!r}\n")
         return False
-    print(explain(plan) + "\n")
+    spoken = describe_http2(of_user(user))
+    print(explain(plan) + (f"\n  {spoken}" if spoken else "") + "\n")
     return True
 
 

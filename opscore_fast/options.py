@@ -198,6 +198,17 @@ def _connections(options: Options, http2: int) -> int | None:
     return given
 
 
+def describe_http2(options: Options) -> str:
+    """Return in words how agents with these options speak HTTP/2; empty if they don't."""
+    http2 = _http2(options)
+    if not http2:
+        return ""
+    how = "with prior knowledge" if http2 == _HTTP2["prior-knowledge"] else "by https, if chosen"
+    connections = _connections(options, http2)
+    shared = f"{connections} connections for the agents of a thread"
+    return f"HTTP/2 {how}; {shared if connections else 'a connection for each agent'}"
+
+
 _Shared = TypeVar("_Shared")
 _shared: weakref.WeakKeyDictionary[type, tuple[int, Any]] = weakref.WeakKeyDictionary()
 

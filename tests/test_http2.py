@@ -572,9 +572,19 @@ class Agent(AgentUser):
 def test_agents(
     node: str, connect: Connect, tmp_path: Path, connections: int | None, expected: int
 ) -> None:
+    (tmp_path / "locustfile.py").write_text(AGENTS.format(connections=connections))
+    explained = subprocess.run(
+        [sys.executable, "-m", "opscore_fast", "explain", "-f", "locustfile.py", "-H", node],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    shared = "2 connections for the agents of a thread"
+    each = shared if connections else "a connection for each agent"
+    assert f"HTTP/2 with prior knowledge; {each}\n" in explained.stdout
     client = connect(node)
     before = int(client.get("/sessions").text)
-    (tmp_path / "locustfile.py").write_text(AGENTS.format(connections=connections))
     command = [sys.executable, "-m", "opscore_fast", "-f", "locustfile.py", "--headless"]
     command += ["--agent-threads", "1", "-u", "10", "-r", "10", "-t", "2", "-H", node]
     run = subprocess.run(

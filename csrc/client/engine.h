@@ -32,8 +32,9 @@ struct opf_engine {
     opf_list unsent;        /* HTTP/2 connections that have something to send, by their link */
     opf_list spare_streams; /* of mux.c, to use again */
     uint32_t n_spare_streams;
-    bool held;      /* between opf_engine_hold and opf_engine_flush */
-    uint64_t polls; /* begun so far */
+    uint32_t n_held; /* requests that wait for the flush */
+    bool held;       /* between opf_engine_hold and opf_engine_flush */
+    uint64_t polls;  /* begun so far */
     bool polling;
     bool forked;
     const opf_sink *sink;

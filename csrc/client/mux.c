@@ -10,6 +10,11 @@
 #define RECEIVES_MAX 16
 #define SENDS_MAX 16
 
+/* How many requests wait for each other at most, while their driver makes more: the server may
+ * begin.
+ */
+#define HELD_STREAMS 64
+
 /* What is kept of a buffer that is empty. */
 #define KEEP 16384
 
@@ -360,7 +365,7 @@ static void queue(opf_mux *mux)
         return;
     if (!opf_node_linked(&mux->link))
         opf_list_push_back(&engine->unsent, &mux->link);
-    if (!engine->polling && !engine->held)
+    if (!engine->polling && (!engine->held || ++engine->n_held >= HELD_STREAMS))
         opf_mux_flush(engine);
 }
 
@@ -491,6 +496,7 @@ static void flush(opf_mux *mux)
 void opf_mux_flush(opf_engine *engine)
 {
     opf_node *node;
+    engine->n_held = 0;
     while ((node = opf_list_pop_front(&engine->unsent))) {
         opf_mux *mux = OPF_CONTAINER(node, opf_mux, link);
         opf_origin *origin = mux->conn->origin;
