@@ -197,6 +197,7 @@ class _Running:
         hub: Any = gevent.get_hub()
         self.watcher = hub.loop.io(self.fleet.fileno(), 1)
         self.watcher.start(self.take)
+        self.again = hub.loop.timer(0.0)  # a callback would come before whoever waits
         self.asking = gevent.spawn(self._ask)
 
     def _ask(self) -> None:
@@ -234,7 +235,7 @@ class _Running:
             self.numbers.find(end.agent).note_end(end)
         self.living -= len(ends)
         if len(ends) == MOST_ENDS:  # there may be more, of which nobody tells
-            gevent.get_hub().loop.run_callback(self.take)
+            self.again.start(self.take)
 
 
 _running: _Running | None = None

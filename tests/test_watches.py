@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from helpers import run_script
+
 from opscore_fast.fleet import ASKED, ON_START_RAISED, End, Watch, _Numbers
 
 
@@ -78,3 +80,33 @@ def test_numbers_let_go_of_those_that_have_ended() -> None:
         assert len(numbers._watches) <= 64
     assert numbers.find(0) is living
     assert numbers.find(9999) is watch
+
+
+ENDS = """
+import locust, gevent
+from types import SimpleNamespace
+from opscore_fast import fleet
+from opscore_fast._core import Plan
+from opscore_fast.recording.plan import Instruction, Op, Pace, Plan as Recorded, Program, TaskSet
+from opscore_fast.recording.plan import Wait
+
+program = Program("task", [Instruction(Op.END)])
+tasks = TaskSet(False, [("program", 0)], Wait(Pace.CONSTANT, 1000))
+recorded = Recorded("U", "http", programs=[program], sets=[tasks], lines=["a.py:1"])
+user = SimpleNamespace(environment=SimpleNamespace(runner=None))
+watch = fleet.watch(user, Plan(recorded, {}), remembers=False)
+fleet.add_alike(watch, 20_000, ())
+assert watch.ranges == [range(20_000)]
+fleet.stop(watch, fleet.NOW)
+seen = set()
+while not watch.ended.ready():
+    gevent.sleep(0.0001)
+    seen.add(watch.living)
+assert fleet.running().living == 0
+print(len(seen - {0, 20_000}) > 2)
+"""
+
+
+def test_many_ends_leave_others_their_turn() -> None:
+    """Whoever waits for a time sees some of them told and others not."""
+    assert run_script(ENDS).split() == ["True"]
