@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from helpers import finish, python
+from helpers import distributed, finish, python
 from helpers_runs import explained, run
 from helpers_standin import NOTIFY, STATE, running_standin
 
@@ -190,6 +190,31 @@ def test_stop_while_on_starts_are_under_way(tmp_path: Path, options: tuple[str, 
     assert names["REGISTER"] == names["DEREGISTER"] == len(set(stopped_ids(output)))
 
 
+SHAPE = """
+from locust import LoadTestShape
+
+class UpAndDown(LoadTestShape):
+    def tick(self):
+        at = self.get_run_time()
+        return (4, 4) if at < 2 else (1, 4) if at < 4 else None
+"""
+
+
+@pytest.mark.parametrize("python", ["", IN_PYTHON])
+def test_ramp_down(tmp_path: Path, python: str) -> None:
+    """A user that is taken away takes its agents with it."""
+    locustfile = write(tmp_path, python=python, on_stop=ON_STOP)
+    locustfile.write_text(locustfile.read_text() + SHAPE)
+    output, names, _ = counted(tmp_path, locustfile, "-t", "20s")
+    assert names["REGISTER"] == names["DEREGISTER"] == len(set(stopped_ids(output))) == 200
+
+
+def test_processes(tmp_path: Path) -> None:
+    options = ("-u", "4", "-r", "4", "-t", "4s", "--processes", "2", *distributed())
+    _, names, _ = counted(tmp_path, write(tmp_path, on_stop=ON_STOP), *options)
+    assert names["REGISTER"] == names["DEREGISTER"] == 200
+
+
 # on_start natively
 
 
@@ -205,6 +230,27 @@ def test_on_start_natively(tmp_path: Path, attributes: str, agents: int) -> None
     ids = stopped_ids(output)
     assert names["REGISTER"] == names["DEREGISTER"] == len(ids) == len(set(ids)) == agents
     assert names["state"] > 4 * agents  # of agents that the stand-in does not know it would be 404
+
+
+OWN_INIT = """agents_per_user = 50
+    def __init__(self, environment):
+        super().__init__(environment)
+        self.own = uuid.uuid4().hex
+"""
+
+
+def test_what_init_sets_is_each_agents_own(tmp_path: Path) -> None:
+    """Agents whose on_start runs natively begin with what an instance of their own has."""
+    on_stop = ON_STOP + "        print(f'own of {self.own}', self.agent_id.endswith(self.own))"
+    locustfile = write(tmp_path, OWN_INIT, on_start="self.registered = self.own", on_stop=on_stop)
+    text = locustfile.read_text().replace("agent-{uuid.uuid4()}", "agent-{'x' * 4}{self.own}")
+    locustfile.write_text(text)
+    output, names, _ = counted(tmp_path, locustfile)
+    assert "Agent  natively: 1 task, on_start, 2 requests" in output
+    ids = set(re.findall(r"on_stop of agent-xxxx([0-9a-f]{32})", output))
+    owns = re.findall(r"own of ([0-9a-f]{32}) True", output)
+    assert len(ids) == len(owns) == names["REGISTER"] == names["DEREGISTER"] == 200
+    assert ids == set(owns)
 
 
 def test_on_start_in_python_is_told(tmp_path: Path) -> None:
