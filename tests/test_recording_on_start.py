@@ -291,6 +291,29 @@ def test_a_missing_value_ends_on_start(tmp_path: Path) -> None:
     ]
 
 
+def test_on_start_of_the_fast_style(tmp_path: Path) -> None:
+    text = """
+    default_headers = {"X-Default": "1"}
+    def on_start(self):
+        r = self.client.post("/login", json={"user": "u"})
+        self.auth = {"Authorization": f"Bearer {r.json()['token']}"}
+    @task
+    def t(self):
+        self.client.get("/t", headers=self.auth)
+    """
+    ours = module_of(tmp_path, text, "opscore_fast", "FastHttpUser")
+    fresh = new_user(ours, {})
+    plan = record(fresh, start=True)
+    _core.Plan(plan, {})
+    agent, sent, _ = by_plan(plan, slot_values(fresh, plan), [GOOD])
+    assert [one[1].rpartition("/")[2] for one in sent] == ["login", "t"]
+    assert [one[3]["X-Default"] for one in sent] == ["1", "1"]
+    assert sent[1][3]["Authorization"] == 'Bearer t"1'
+    other = new_user(ours, {})
+    put_back(other, plan, tuple(agent.slots))
+    assert other.auth == {"Authorization": 'Bearer t"1'}
+
+
 def test_the_user_itself_is_left_alone(tmp_path: Path) -> None:
     ours = module_of(tmp_path, ON_STARTS["settings of the session"], "opscore_fast", "HttpUser")
     user = new_user(ours, {})
