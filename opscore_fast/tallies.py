@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
 
+import ast
 import builtins
 import logging
 import traceback
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import requests
@@ -127,6 +129,14 @@ def tell_exceptions(tally: Tally, user: Any) -> None:
             user.environment.events.user_error.fire(user_instance=user, exception=error, tb=where)
 
 
+def _of_text(kind: type[Exception], text: str) -> Exception:
+    """Return an exception whose str() is a text."""
+    if issubclass(kind, KeyError):  # which shows repr() of what it is of
+        with suppress(ValueError, SyntaxError):
+            return kind(ast.literal_eval(text))
+    return kind(text)
+
+
 def _made(raised: Raise) -> Exception:
     """Return the exception, raised in the locustfile's line."""
     kind = getattr(builtins, raised.type, None)
@@ -135,7 +145,7 @@ def _made(raised: Raise) -> Exception:
     file, _, line = raised.line.rpartition(":")
     code = compile("\n" * (int(line or 1) - 1) + "raise error", file or "?", "exec")
     try:
-        exec(code.replace(co_name=raised.task), {"error": kind(raised.text)})
+        exec(code.replace(co_name=raised.task), {"error": _of_text(kind, raised.text)})
     except Exception as error:
         return error
     raise AssertionError("not reached")

@@ -147,6 +147,8 @@ class Seen:
     attributes: dict[str, Any] = field(default_factory=dict)
 
     def take(self, stats: RequestStats) -> None:
+        self.raised.sort()  # threads count the same ones together
+        self.lines.sort()
         self.requests = {
             (entry.method, entry.name): (entry.num_requests, entry.total_content_length)
             for entry in stats.entries.values()
@@ -196,7 +198,7 @@ def _attributes(user: Any, server: Server) -> dict[str, Any]:
     return {
         name: value
         for name, value in user.__dict__.items()
-        if name not in ("client", "environment") and not name.startswith("_")
+        if name not in ("client", "environment", "on_start") and not name.startswith("_")
     }
 
 

@@ -33,7 +33,7 @@ import json, logging, os, random, re, time, uuid
 from datetime import datetime, timedelta, timezone
 from random import choice
 from locust import SequentialTaskSet, TaskSet, between, constant, constant_pacing, tag, task
-from locust.exception import ResponseError, StopUser
+from locust.exception import CatchResponseError, StopUser
 from opscore_fast import values
 from {package} import {user}
 
@@ -241,12 +241,12 @@ TASKS = {
                 assert r.ok, "bad"
             self.client.get("/b")
         """,
-    "ResponseError in with": """
+    "CatchResponseError in with": """
         @task
         def t(self):
             with self.client.get("/a", catch_response=True) as r:
                 if not r.ok:
-                    raise ResponseError("said " + r.reason)
+                    raise CatchResponseError("said " + r.reason)
             self.client.get("/b")
         """,
     "try json": """

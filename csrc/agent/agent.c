@@ -330,12 +330,23 @@ static outcome raise_text(opf_agent *agent, const char *type, const void *text, 
     return TASK_OVER;
 }
 
+/* Raises what could not be computed: why is a text, of an exception that is no ValueError with its
+ * type before it. */
 static outcome raise_why(opf_agent *agent, int ret, opf_why why, uint32_t line)
 {
+    char type[32] = "ValueError";
     if (ret == OPF_ENOMEM)
-        why = "no memory for the values of a task, of which an agent keeps 4 MiB at most";
-    return raise_text(agent, ret == OPF_ENOMEM ? "MemoryError" : "ValueError", why ? why : "",
-                      why ? strlen(why) : 0, line);
+        why = "MemoryError: no memory for the values of a task, of which an agent keeps 4 MiB at "
+              "most";
+    why = why ? why : "";
+    const char *colon = strstr(why, "Error: ");
+    size_t len = colon ? (size_t)(colon - why) + strlen("Error") : 0;
+    if (len && len < sizeof(type)) {
+        memcpy(type, why, len);
+        type[len] = '\0';
+        why += len + strlen(": ");
+    }
+    return raise_text(agent, type, why, strlen(why), line);
 }
 
 /* Counts what is not caught; a caught one waits for its report. */

@@ -1,5 +1,7 @@
 #include "agent/eval.h"
 
+#include <math.h>
+
 #include "agent/eval_own.h"
 #include "base/mem.h"
 
@@ -112,10 +114,21 @@ int opf_eval_refuse(opf_eval *eval, const char *why)
     return OPF_EINVAL;
 }
 
+/* Whether requests refuses to send a value as JSON. */
+static bool is_no_json(const opf_eval *eval, const opf_piece *piece)
+{
+    if (piece->text || piece->encoding != OPF_AS_JSON || eval->plan->style != OPF_STYLE_HTTP)
+        return false;
+    const opf_value *value = opf_eval_operand(eval, piece->value);
+    return value->kind == OPF_FLOAT && !isfinite(value->f);
+}
+
 int opf_eval_template(opf_eval *eval, const opf_template *tmpl, opf_buf *out)
 {
     for (uint32_t i = 0; i < tmpl->n; i++) {
         const opf_piece *piece = &tmpl->pieces[i];
+        if (is_no_json(eval, piece))
+            return opf_eval_refuse(eval, "Out of range float values are not JSON compliant");
         int rc = piece->text ? opf_buf_append(out, piece->text, piece->len)
                              : opf_value_write(out, opf_eval_operand(eval, piece->value),
                                                piece->encoding, &piece->format, &eval->why);

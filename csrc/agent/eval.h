@@ -46,7 +46,8 @@ typedef struct opf_eval {
     uint64_t ordinal; /* the agent's number */
     opf_buf *scratch; /* of the thread */
     opf_why why; /* of the last OPF_EINVAL: a constant text, such as "int() of a text that is no
-                    number" */
+                    number", of what Python raises no ValueError for with the exception's type
+                    before it: "TypeError: len() of what has no length" */
 } opf_eval;
 
 /* Slots: values that outlive tasks; each text is a block of its own (opf_mem_alloc). Setting copies

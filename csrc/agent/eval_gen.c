@@ -92,7 +92,7 @@ static int distribution(opf_eval *eval, const opf_instruction *in)
     else if (in->what == OPF_GEN_GAUSS)
         f = a + b * gauss(eval->random);
     else if (a == 0.0)
-        return opf_eval_refuse(eval, "float division by zero");
+        return opf_eval_refuse(eval, "ZeroDivisionError: float division by zero");
     else
         f = -log(1.0 - opf_random_unit(eval->random)) / a;
     return opf_eval_put_float(eval, in->dst, f);

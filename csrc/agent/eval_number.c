@@ -5,8 +5,8 @@
 #include "agent/eval_own.h"
 #include "agent/number.h"
 
-static const char too_large[] = "an int beyond 64 bits";
-static const char by_zero[] = "division by zero";
+static const char too_large[] = "OverflowError: an int beyond 64 bits";
+static const char by_zero[] = "ZeroDivisionError: division by zero";
 
 /* a / b, rounded once: the quotient has more bits than a float, and stands for what is left. */
 static double divide(int64_t a, int64_t b)
@@ -107,7 +107,7 @@ static int arithmetic(opf_eval *eval, const opf_instruction *in)
     if (in->op == OPF_OP_ADD && a->kind == OPF_TEXT && b->kind == OPF_TEXT)
         return join(eval, in->dst, a, b);
     if (!opf_is_number(a) || !opf_is_number(b))
-        return opf_eval_refuse(eval, "arithmetic with what is no number");
+        return opf_eval_refuse(eval, "TypeError: arithmetic with what is no number");
     if (opf_is_int(a) && opf_is_int(b))
         return int_arithmetic(eval, in, opf_int_of(a), opf_int_of(b));
     return float_arithmetic(eval, in, opf_float_of(a), opf_float_of(b));
@@ -117,7 +117,7 @@ static int sign(opf_eval *eval, const opf_instruction *in)
 {
     const opf_value *a = opf_eval_operand(eval, in->a);
     if (!opf_is_number(a))
-        return opf_eval_refuse(eval, "arithmetic with what is no number");
+        return opf_eval_refuse(eval, "TypeError: arithmetic with what is no number");
     if (a->kind == OPF_FLOAT)
         return opf_eval_put_float(eval, in->dst, in->op == OPF_OP_NEG ? -a->f : fabs(a->f));
     int64_t i = opf_int_of(a);
@@ -129,7 +129,7 @@ static int sign(opf_eval *eval, const opf_instruction *in)
 static int put_whole(opf_eval *eval, uint32_t dst, double f)
 {
     if (!isfinite(f))
-        return opf_eval_refuse(eval, "an int of an infinite float or of NaN");
+        return opf_eval_refuse(eval, "OverflowError: an int of an infinite float or of NaN");
     if (f < -0x1p63 || f >= 0x1p63)
         return opf_eval_refuse(eval, too_large);
     return opf_eval_put_int(eval, dst, (int64_t)f);
@@ -144,7 +144,7 @@ static int to_int(opf_eval *eval, const opf_instruction *in)
     if (a->kind == OPF_FLOAT)
         return put_whole(eval, in->dst, a->f);
     if (a->kind != OPF_TEXT)
-        return opf_eval_refuse(eval, "int() of what is neither a number nor a text");
+        return opf_eval_refuse(eval, "TypeError: int() of what is neither a number nor a text");
     int rc = opf_number_read_int(a->s, a->len, &i, &eval->why);
     return rc == 0 ? opf_eval_put_int(eval, in->dst, i) : rc;
 }
@@ -156,7 +156,7 @@ static int to_float(opf_eval *eval, const opf_instruction *in)
     if (opf_is_number(a))
         return opf_eval_put_float(eval, in->dst, opf_float_of(a));
     if (a->kind != OPF_TEXT)
-        return opf_eval_refuse(eval, "float() of what is neither a number nor a text");
+        return opf_eval_refuse(eval, "TypeError: float() of what is neither a number nor a text");
     int rc = opf_number_read_float(a->s, a->len, &f, &eval->why);
     return rc == 0 ? opf_eval_put_float(eval, in->dst, f) : rc;
 }
@@ -199,8 +199,9 @@ static int round_tens(opf_eval *eval, uint32_t dst, double f, int64_t places)
     }
     snprintf(kept + n + 1, sizeof(kept) - (size_t)n - 1, "e%d", (int)-places);
     double rounded = copysign(strtod(kept, NULL), f);
-    return isfinite(rounded) ? opf_eval_put_float(eval, dst, rounded)
-                             : opf_eval_refuse(eval, "a rounded float that is too large");
+    return isfinite(rounded)
+               ? opf_eval_put_float(eval, dst, rounded)
+               : opf_eval_refuse(eval, "OverflowError: a rounded float that is too large");
 }
 
 /* To digits behind the point by the decimal digits of the float, as CPython does it. */
@@ -222,7 +223,7 @@ static int round_to(opf_eval *eval, const opf_instruction *in)
     const opf_value *a = opf_eval_operand(eval, in->a), *b = opf_eval_operand(eval, in->b);
     bool whole = b->kind == OPF_NONE || b->kind == OPF_UNSET;
     if (!opf_is_number(a) || !(whole || opf_is_int(b)))
-        return opf_eval_refuse(eval, "round() of what is no number");
+        return opf_eval_refuse(eval, "TypeError: round() of what is no number");
     if (opf_is_int(a))
         return round_int(eval, in->dst, opf_int_of(a), whole ? 0 : opf_int_of(b));
     if (whole)

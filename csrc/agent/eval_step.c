@@ -5,11 +5,11 @@ static int pick(opf_eval *eval, const opf_instruction *in)
     const opf_table *table = &eval->plan->tables[in->what];
     const opf_value *a = opf_eval_operand(eval, in->a);
     if (!opf_is_int(a))
-        return opf_eval_refuse(eval, "an index that is no int");
+        return opf_eval_refuse(eval, "TypeError: an index that is no int");
     int64_t i = opf_int_of(a);
     i += i < 0 ? (int64_t)table->n : 0;
     if (i < 0 || i >= (int64_t)table->n)
-        return opf_eval_refuse(eval, "list index out of range");
+        return opf_eval_refuse(eval, "IndexError: list index out of range");
     return opf_eval_put(eval, in->dst, opf_eval_operand(eval, table->entries[i]));
 }
 

@@ -28,7 +28,7 @@ int opf_eval_compare(opf_eval *eval, const opf_value *a, const opf_value *b, int
         return 0;
     }
     if (!opf_is_number(a) || !opf_is_number(b))
-        return opf_eval_refuse(eval, "a comparison of what has no order");
+        return opf_eval_refuse(eval, "TypeError: a comparison of what has no order");
     *order = order_of(exact(a), exact(b));
     return 0;
 }
@@ -104,7 +104,7 @@ static int is_in(opf_eval *eval, const opf_value *a, const opf_value *b, bool *h
     if (b->kind == OPF_JSON)
         return is_member(eval, a, b, holds);
     if (a->kind != OPF_TEXT || b->kind != OPF_TEXT)
-        return opf_eval_refuse(eval, "a search in what is no text");
+        return opf_eval_refuse(eval, "TypeError: a search in what is no text");
     *holds = a->len == 0 || (b->len && memmem(b->s, b->len, a->s, a->len));
     return 0;
 }
@@ -151,7 +151,7 @@ int opf_eval_test(opf_eval *eval, const opf_instruction *in, bool *holds)
     case OPF_IF_STARTS:
     case OPF_IF_ENDS:
         if (a->kind != OPF_TEXT || b->kind != OPF_TEXT)
-            return opf_eval_refuse(eval, "the start or end of what is no text");
+            return opf_eval_refuse(eval, "TypeError: the start or end of what is no text");
         *holds = condition == OPF_IF_STARTS ? starts(a, b) : ends(a, b);
         return 0;
     default:

@@ -17,7 +17,7 @@ static int length(opf_eval *eval, const opf_instruction *in)
         return opf_eval_put_int(eval, in->dst, (int64_t)opf_utf8_count(a->s, a->len));
     if (a->kind == OPF_JSON)
         return opf_eval_put_int(eval, in->dst, opf_json_count(a));
-    return opf_eval_refuse(eval, "len() of what has no length");
+    return opf_eval_refuse(eval, "TypeError: len() of what has no length");
 }
 
 static int change_case(opf_eval *eval, const opf_instruction *in, const opf_value *a)
@@ -82,7 +82,7 @@ static int replace(opf_eval *eval, const opf_instruction *in, const opf_value *a
 {
     const opf_value *b = opf_eval_operand(eval, in->b), *c = opf_eval_operand(eval, in->c);
     if (b->kind != OPF_TEXT || c->kind != OPF_TEXT)
-        return opf_eval_refuse(eval, "replace() of what is no text");
+        return opf_eval_refuse(eval, "TypeError: replace() of what is no text");
     eval->scratch->len = 0;
     int rc = write_replaced(a, b, c, eval->scratch);
     return rc == 0 ? opf_eval_put_text(eval, in->dst, eval->scratch->data, eval->scratch->len) : rc;
@@ -98,13 +98,14 @@ static int get_bound(opf_eval *eval, opf_operand operand, size_t count, size_t o
         return 0;
     }
     if (!opf_is_int(value))
-        return opf_eval_refuse(eval, "a slice by what is no int");
+        return opf_eval_refuse(eval, "TypeError: a slice by what is no int");
     int64_t i = opf_int_of(value), n = (int64_t)count;
     i = i < -n ? 0 : i < 0 ? n + i : i > n ? n : i;
     *bound = (size_t)i;
     return 0;
 }
 
+/* in->what: it is the one character at an index. */
 static int slice(opf_eval *eval, const opf_instruction *in, const opf_value *a)
 {
     size_t count = opf_utf8_count(a->s, a->len), from = 0, to = 0, at = 0;
@@ -113,6 +114,8 @@ static int slice(opf_eval *eval, const opf_instruction *in, const opf_value *a)
         rc = get_bound(eval, in->c, count, count, &to);
     if (rc != 0)
         return rc;
+    if (in->what && from >= to)
+        return opf_eval_refuse(eval, "IndexError: string index out of range");
     for (size_t i = 0; i < from; i++)
         opf_utf8_next(a->s, a->len, &at);
     size_t start = at;
@@ -130,6 +133,8 @@ static int member(opf_eval *eval, const opf_instruction *in)
         rc = opf_json_find(a->s, a->len, &want, 1, eval->arena);
     else if (a->kind == OPF_UNSET)
         return opf_eval_refuse(eval, "a value that is not there");
+    if (a->kind != OPF_JSON || *a->s != '{')
+        return opf_eval_refuse(eval, "AttributeError: get() of what is no JSON object");
     return rc == 0 ? opf_eval_put(eval, in->dst, &want.value) : rc;
 }
 
@@ -155,7 +160,7 @@ int opf_eval_text(opf_eval *eval, const opf_instruction *in)
     if (a->kind != OPF_TEXT)
         return opf_eval_refuse(eval, a->kind == OPF_UNSET
                                          ? "a value that is not there"
-                                         : "an operation on texts with what is none");
+                                         : "TypeError: an operation on texts with what is none");
     switch (in->op) {
     case OPF_OP_LOWER:
     case OPF_OP_UPPER:

@@ -210,7 +210,7 @@ int opf_number_read_int(const char *s, size_t len, int64_t *i, const char **why)
         after_digit = true;
         uint64_t digit = (uint64_t)(s[at] - '0');
         if (n > (most - digit) / 10) {
-            *why = "an int beyond 64 bits";
+            *why = "OverflowError: an int beyond 64 bits";
             return OPF_EINVAL;
         }
         n = n * 10 + digit;

@@ -87,11 +87,12 @@ typedef enum opf_op {
     OPF_OP_LEN,   /* len(a): characters of a text, members of JSON */
     OPF_OP_LOWER, /* of texts in ASCII only: others are an error */
     OPF_OP_UPPER,
-    OPF_OP_STRIP,    /* ASCII white space; b: 1 left, 2 right, 3 both (a number, not an operand) */
-    OPF_OP_REPLACE,  /* dst = a.replace(b, c) */
-    OPF_OP_SLICE,    /* dst = a[b:c] of a text, by characters; constants int or None */
-    OPF_OP_MEMBER,   /* dst = what a (JSON) has at path (what); OPF_UNSET if there is none */
-    OPF_OP_SEARCH,   /* dst = group b (a number) of regex (what) in the text a; UNSET: no match */
+    OPF_OP_STRIP,   /* ASCII white space; b: 1 left, 2 right, 3 both (a number, not an operand) */
+    OPF_OP_REPLACE, /* dst = a.replace(b, c) */
+    OPF_OP_SLICE,   /* dst = a[b:c] of a text, by characters; constants int or None; what: 1 if b is
+                     an index, and c what follows it */
+    OPF_OP_MEMBER,  /* dst = what a (an object of JSON) has at path (what); OPF_UNSET: nothing */
+    OPF_OP_SEARCH,  /* dst = group b (a number) of regex (what) in the text a; UNSET: no match */
     OPF_OP_DATE_ISO, /* dst = datetime of a (microseconds since 1970) .isoformat(); b: offset from
                         UTC in seconds, written behind it; constant None: naive and local; c: 1
                         timespec milliseconds, 2 seconds, 0 auto (a number) */
@@ -105,7 +106,7 @@ typedef enum opf_op {
     OPF_OP_SUCCESS, /* the caught request is a success */
     OPF_OP_FAILURE, /* the caught request is a failure with the text template (what) */
     OPF_OP_REPORT,  /* the end of the with-block: counts the caught request, judged by what is usual
-                       if nobody has. b, a number: 1 if by an exception of Locust's ResponseError */
+                       if nobody has */
     OPF_OP_FORGET,  /* the with-block is left by another exception: not counted, as with Locust */
     OPF_OP_SLEEP,   /* waits a seconds */
     OPF_OP_RAISE,   /* the task ends with exception (what) */

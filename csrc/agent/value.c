@@ -149,7 +149,7 @@ static int formatted(rendered *r, const opf_value *value, const opf_format *form
         rc = as_text(r, value, format, why);
         break;
     case OPF_NONE:
-        return refuse(why, "None with a format");
+        return refuse(why, "TypeError: None with a format");
     default:
         return plain(r, value, why);
     }

@@ -423,7 +423,7 @@ TEST(exceptions)
     CHECK_EQ_INT(c.requests, 1);
     c = run_program(serve_well, value, 2, false, 0, 1);
     CHECK_EQ_INT(c.raises, 1);
-    CHECK_STR(c.type, "ValueError");
+    CHECK_STR(c.type, "TypeError");
 }
 
 TEST(a_redirect_is_followed)

@@ -172,7 +172,8 @@ TEST(formats_are_pythons)
     CHECK_STR(formatted(text("\xC3\xA4z"), false, 4, 1, 's'), "\xC3\xA4   ");
     CHECK_STR(formatted(text("ab"), true, 4, -1, 0), "ab00");
     CHECK_STR(formatted(text("a"), false, 0, -1, 'd'), "!a text with a format for numbers");
-    CHECK_STR(formatted((opf_value){.kind = OPF_NONE}, false, 3, -1, 0), "!None with a format");
+    CHECK_STR(formatted((opf_value){.kind = OPF_NONE}, false, 3, -1, 0),
+              "!TypeError: None with a format");
     CHECK_STR(formatted(real(1.0), false, 0, 9999, 'f'), "!a format that is too wide");
     CHECK_EQ_INT(strlen(formatted(real(-1.7976931348623157e308), false, 0, 255, 'f')), 566);
     CHECK_EQ_INT(strlen(formatted(real(-1.7976931348623157e308), false, 0, 255, 'e')), 263);

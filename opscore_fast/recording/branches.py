@@ -306,6 +306,8 @@ class Builder:
         if step.op is Op.RAISE:
             entry = what[0], self.template(what[1], env)
             return self._intern(plan.raises, "raise", entry, entry)
+        if step.op is Op.MEMBER:
+            return self._intern(plan.paths, "path", _typed(what), what)
         if step.op is Op.SEARCH:
             return self._intern(plan.regexes, "regex", what, what)
         return int(what)  # a source, a test

@@ -177,6 +177,12 @@ class Agent(Native):
         """Return whether there is an attribute; hasattr()."""
         if (name,) in self.rt.attributes or hasattr(self.user, name):
             return True
+        if (name,) in self.rt.written and self.way is None:
+            raise self.rt.refusal(
+                f"hasattr() or getattr() of .{name}",
+                "whether a task has set it is not known",
+                "set it in on_start",
+            )
         made = self.slots.set_up.attributes.get(name) if self.slots.set_up else None
         if isinstance(made, Kept) and made.maybe:
             return self.rt.fork(Test.SET, Ref(slot=made.path), 0)
@@ -476,6 +482,7 @@ _METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 _OF_METHOD = {"post": ("data", "json"), "put": ("data",), "patch": ("data",)}
 _OF_REQUEST = {False: ("name", "catch_response"), True: ("name", "data", "catch_response")}
 
+_TEXTS = (Kind.TEXT, Kind.UNSET)
 _SCALARS = 1 << Kind.BOOL | 1 << Kind.INT | 1 << Kind.FLOAT | 1 << Kind.TEXT
 _IGNORED = ("verify", "cert")
 _SETTABLE = ("headers", "auth", "verify", "cert")
@@ -654,6 +661,10 @@ class Client(Native):
         if isinstance(name, Text):
             return None if may_be_empty(name.parts()) and not bool(name) else name
         name = self._not_none(name)
+        if name is not None and not isinstance(name, str | Sym):
+            raise self.rt.refusal("name=", f"a {type(name).__name__} is no text", "use str()")
+        if isinstance(name, Sym) and name.kind not in _TEXTS:
+            raise self.rt.refusal("name=", "a number is no text", "use str()")
         return name if isinstance(name, Native) else name or None
 
     def _body(self, data: Any) -> Any:
@@ -669,12 +680,17 @@ class Client(Native):
             if may_be_empty(parts) and not bool(text):
                 return None
             return data if isinstance(data, Bytes) else text
+        pairs = isinstance(data, list | tuple) and all(_is_pair(item) for item in data)
+        if data is not None and not pairs and not isinstance(data, str | bytes | dict):
+            raise self.rt.refusal("data=", f"of a {type(data).__name__}", "use a text or a dict")
         return data
 
     def _header(self, name: Any, value: Any, fast: bool) -> Any:
         """Return a header's value, settled."""
         if not isinstance(name, str):
             raise self.rt.refusal("headers=", "their names must be texts")
+        if name.lower() == "content-length":
+            raise self.rt.refusal(f"header {name}", "it is that of the body", "leave it out")
         if isinstance(value, str | Text | None) or (fast and is_number(value)):
             return value
         if not isinstance(value, Sym):
@@ -691,9 +707,15 @@ class Client(Native):
             raise self.rt.refusal(f"header {name}", "a number is no text", "use str()")
         return self.rt.text(self.rt.as_text(value))
 
-    def _scalar(self, value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return [self._scalar(item) for item in value]
+    def _scalar(self, value: Any, within: bool = False) -> Any:
+        if isinstance(value, list | tuple) and not within:
+            return [self._scalar(item, True) for item in value]
+        if has_symbol(value) and not isinstance(value, Native):
+            raise self.rt.refusal(
+                "params= or data=",
+                f"a {type(value).__name__} with what is known only when the plan runs, as text",
+                "use json.dumps()",
+            )
         if isinstance(value, Sym) and not isinstance(value, Text) and value.is_none():
             return None
         unsure = isinstance(value, Sym) and value.kind is Kind.UNSET
@@ -771,7 +793,16 @@ class _Build:
         target = str(request.url)
         if self._fast and planted.get("params"):
             target = with_params(target, planted["params"])
+        if not self._fast and isinstance(url, Native):
+            target = self._raw(full, target, bool(planted.get("params")))
         return self._read(request, target, kwargs, caught, name, authorization)
+
+    def _raw(self, url: str, sent: str, params: bool) -> str:
+        """Return a URL as it is given: how requests quotes one depends on all of it."""
+        if not url.startswith(("http://", "https://")):
+            url = f"{self._agent.user.client.base_url}{url}"
+        raw, parts = urlsplit(url), urlsplit(sent)
+        return parts._replace(path=raw.path, query=parts.query if params else raw.query).geturl()
 
     def _session(self, own_auth: bool) -> tuple[Any, Any]:
         """Return a session like the user's whose agents' values are markers, and what its
@@ -987,12 +1018,13 @@ class Response(Native):
         error: ValueError = requests.JSONDecodeError("Expecting value", "", 0)
         if self.fast:
             error = json.JSONDecodeError("Expecting value", "", 0)
-        if self.rt.is_caught(type(error)):
-            self.rt.need_json(self.step, error)
+        self.rt.read_json(self.step, error)
         return Json(self.rt, self.step, ())
 
     def __bool__(self) -> bool:
-        return True if self.fast else bool(self.ok)
+        if self.fast:
+            self._no("the truth of a response", "ask for .ok or .status_code")
+        return bool(self.ok)
 
     def raise_for_status(self) -> None:
         """As the response's."""
@@ -1037,7 +1069,8 @@ class Response(Native):
         self.error = exc if isinstance(exc, Exception) else CatchResponseError(exc)
         if isinstance(exc, CatchResponseError) and len(exc.args) == 1:
             exc = exc.args[0]
-        if isinstance(exc, BaseException):
+        known = isinstance(exc, str) or (isinstance(exc, Sym) and exc.kind in _TEXTS)
+        if not known:
             raise self.rt.refusal("failure()", "of a text only", "write failure(str(...))")
         if self._judge(False, "failure()"):
             self.rt.emit(Op.FAILURE, what=parts_of(exc))
@@ -1053,11 +1086,11 @@ class Response(Native):
             return False
         self.over, self.rt.in_block = True, False
         if self.judged is None and error is not None:
-            if not isinstance(error, ResponseError):
-                self.rt.emit(Op.FORGET)
-                return False
-            self.rt.emit(Op.FAILURE, what=parts_of(error.args[0] if error.args else ""))
-            self.rt.emit(Op.REPORT, b=1)
-            return True
-        self.rt.emit(Op.REPORT, b=0)
+            if isinstance(error, ResponseError):  # the failure would have another type
+                raise self.rt.refusal(
+                    f"raise {type(error).__name__}", "in a with-block", "call failure(...)"
+                )
+            self.rt.emit(Op.FORGET)
+            return False
+        self.rt.emit(Op.REPORT)
         return error is None

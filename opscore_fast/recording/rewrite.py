@@ -109,6 +109,13 @@ def _find(tree: ast.Module, function: FunctionType) -> ast.FunctionDef | ast.Lam
     return node
 
 
+def _without_finally(node: ast.Try) -> ast.stmt:
+    """Return a try without its finally, as a statement."""
+    if node.handlers:
+        return ast.Try(node.body, node.handlers, node.orelse, [])
+    return ast.If(ast.Constant(True), node.body, [])
+
+
 def _runtime(name: str, *arguments: ast.expr) -> ast.Call:
     function = ast.Attribute(ast.Name(RUNTIME, ast.Load()), name, ast.Load())
     return ast.Call(function, list(arguments), [])
@@ -237,9 +244,14 @@ class _Rewriter(ast.NodeTransformer):
         for handler in node.handlers:
             caught.append(handler.type or ast.Name("BaseException", ast.Load()))
             handler.body.insert(0, ast.Expr(_runtime("handling")))
-        context = ast.withitem(_runtime("trying", *caught))
         if node.handlers:
-            node.body = [ast.With([context], node.body)]
+            trying = _runtime("trying", *caught)
+            names = [ast.Constant(handler.name) for handler in node.handlers]
+            trying.keywords.append(ast.keyword("names", ast.List([*names], ast.Load())))
+            node.body = [ast.With([ast.withitem(trying)], node.body)]
+        if node.finalbody:
+            node.body = [ast.With([ast.withitem(_runtime("finishing"))], [_without_finally(node)])]
+            node.handlers, node.orelse = [], []
         return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:

@@ -10,9 +10,10 @@ import os
 import sys
 import sysconfig
 from collections import deque
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from types import (
     CodeType,
@@ -23,7 +24,7 @@ from types import (
     ModuleType,
     WrapperDescriptorType,
 )
-from typing import Any
+from typing import Any, NoReturn
 
 from locust.exception import (
     InterruptTaskSet,
@@ -126,7 +127,8 @@ class Runtime:
         self.texts: set[Input] = set()
         self._known: dict[Any, bool] = {}
         self._needed: set[Ref] = set()
-        self._handlers: list[tuple[Any, ...]] = []
+        self._read: int | None = None  # the step whose JSON was read, and nothing taken from it
+        self._handlers: list[list[tuple[type[BaseException], object]]] = []  # of each try
         self._raised: list[BaseException] = []
         self._searches: dict[Any, Ref] = {}
         self._written_out: dict[Parts, Ref] = {}
@@ -175,6 +177,9 @@ class Runtime:
     ) -> Ref:
         """Append a step; returns its result. line: of the locustfile, if it is not that which
         is executed."""
+        if self._read is not None:  # the whole is checked where no member is asked for at once
+            step, self._read = self._read, None
+            self.need(self.take(step, Take.JSON, ()), ("the response is no JSON",), ValueError)
         steps = self.trace.steps
         if len(steps) >= _MAX_STEPS:
             raise self.refusal("a loop", f"a task of more than {_MAX_STEPS} steps")
@@ -216,6 +221,8 @@ class Runtime:
         """
         if reference in self._needed:
             return
+        if self._read == reference.step and reference.take[:1] == (Take.JSON,):
+            self._read = None
         if self.is_caught(error):
             if not self.fork(Test.SET, reference, 0):
                 raise self.raising(error(*(arguments or why)))
@@ -223,20 +230,94 @@ class Runtime:
             self.emit(Op.NEED, what=why, a=reference)
         self._needed.add(reference)
 
-    def need_json(self, step: int, error: ValueError | None = None) -> None:
-        """Go on only if a response is JSON. error: what the task would see if it is not."""
-        error = error or json.JSONDecodeError("Expecting value", "", 0)
-        if self.fork(Test.TRUE, self.take(step, Take.IS_JSON), 0):
+    def need_member(
+        self, step: int, path: tuple[str | int, ...], why: str, error: KeyError | IndexError
+    ) -> None:
+        """Go on only if the JSON of a response has something there.
+
+        Where the task would catch the error, this is a fork, and what else there can be instead of
+        a member is told apart: no JSON, and no object or array.
+        """
+        reference = self.take(step, Take.JSON, path)
+        others = (json.JSONDecodeError, TypeError, type(error))
+        if reference in self._needed:
             return
+        if not any(self.is_caught(other) for other in others):
+            self.need(reference, (why,), type(error))
+            return
+        self._needed.add(reference)
+        if self.fork(Test.SET, reference, 0):
+            return
+        if self._tells_apart(others):
+            self.need_json(step)
+            self.need_container(step, path[:-1], why, TypeError(why))
+            first = self.take(step, Take.JSON, (*path[:-1], 0))
+            if isinstance(error, KeyError) and self.fork(Test.SET, first, 0):
+                self._fail(TypeError("list indices must be integers or slices, not str"), why)
+        self._fail(error, why)
+
+    def need_container(
+        self, step: int, path: tuple[str | int, ...], why: str, error: Exception
+    ) -> None:
+        """Go on only if there is an object or array in the JSON of a response."""
+        reference = self.take(step, Take.JSON, path)
+        if not self.fork(Test.KIND, reference, 1 << Kind.JSON):
+            self._fail(error, why)
+
+    def need_object(self, step: int, path: tuple[str | int, ...], key: str) -> None:
+        """Go on only if there is an object in the JSON of a response, which has no such key."""
+        why = "get() of what is no JSON object"
+        if self.is_caught(AttributeError):
+            self.need_container(step, path, why, AttributeError(why))
+        else:
+            self.emit(Op.MEMBER, what=(key,), a=self.take(step, Take.JSON, path))
+
+    def _fail(self, error: Exception, why: str) -> NoReturn:
+        """Raise what the task catches; else the request fails, and the task ends."""
         if self.is_caught(type(error)):
             raise self.raising(error)
-        self.emit(Op.NEED, what=("the response is no JSON",), a=NEVER)
+        self.emit(Op.NEED, what=(why,), a=NEVER)
         self.emit(Op.END)
         raise EndOfPath
 
+    def uncaught(self, what: str, *errors: type[Exception]) -> None:
+        """Refuse what may raise one of these errors natively where the task would catch it."""
+        if any(self.is_caught(error) for error in errors):
+            raise self.refusal(
+                what, "its failure can't be caught by an except natively", "do it outside the try"
+            )
+
+    def read_json(self, step: int, error: ValueError) -> None:
+        """Have a response's JSON read. error: what the task would see if it is none."""
+        if self.is_caught(type(error)):
+            self.need_json(step, error)
+        elif self.take(step, Take.JSON, ()) not in self._needed:
+            self._read = step
+
+    def need_json(self, step: int, error: ValueError | None = None) -> None:
+        """Go on only if a response is JSON. error: what the task would see if it is not."""
+        error = error or json.JSONDecodeError("Expecting value", "", 0)
+        self._read = None
+        if self.fork(Test.TRUE, self.take(step, Take.IS_JSON), 0):
+            return
+        self._fail(error, "the response is no JSON")
+
     def is_caught(self, error: type[BaseException]) -> bool:
         """Return whether the task has an except for an error, here."""
-        return any(issubclass(error, caught) for caught in self._handlers)
+        return self._handler(error) is not None
+
+    def _handler(self, error: type[BaseException]) -> object:
+        """Return what stands for the except that catches an error; None if there is none."""
+        for handlers in reversed(self._handlers):
+            for kind, handler in handlers:
+                if issubclass(error, kind):
+                    return handler
+        return None
+
+    def _tells_apart(self, errors: Iterable[type[BaseException]]) -> bool:
+        """Return whether the task does something else for each of some errors."""
+        handlers = {self._handler(error) for error in errors}
+        return len(handlers) > 1 or any(isinstance(handler, str) for handler in handlers)
 
     # What rewritten code calls
 
@@ -433,6 +514,7 @@ class Runtime:
         if not isinstance(key, Native) or isinstance(value, Native):
             return value[key]
         if isinstance(value, list | tuple) and isinstance(key, Sym):
+            self.uncaught("[...]", IndexError, TypeError)
             return self.pick(value, key)
         raise self.refusal(
             "[...] with what is known only when the plan runs",
@@ -584,17 +666,26 @@ class Runtime:
         return error
 
     @contextmanager
-    def trying(self, *types: Any) -> Generator[None]:
-        """Hold what a try catches, while its body runs."""
-        flat = [
-            kind for given in types for kind in (given if isinstance(given, tuple) else [given])
-        ]
+    def trying(self, *types: Any, names: Sequence[str | None] = ()) -> Generator[None]:
+        """Hold what a try catches, while its body runs.
+
+        names: under which each except has its exception, None where the task can't look at it.
+        """
+        handlers: list[tuple[type[BaseException], object]] = []
+        for given, name in zip_longest(types, names):
+            handler = name or object()
+            kinds = given if isinstance(given, tuple) else (given,)
+            handlers += [(kind, handler) for kind in kinds]
         before = self._handlers
-        self._handlers = [*before, *flat]
+        self._handlers = [*before, handlers]
         try:
             yield
         finally:
             self._handlers = before
+
+    def finishing(self) -> AbstractContextManager[None]:
+        """Hold that a finally does something after any exception, while its try runs."""
+        return self.trying(BaseException, names=["finally"])
 
     def is_own(self, error: BaseException | None) -> bool:
         """Return whether the task raised an exception, or what of it is recorded did."""

@@ -295,10 +295,8 @@ def _convert(op: Op, kind: Kind, error: type[Exception]) -> Shim:
             return int(bool(value))
         if not isinstance(value, Sym):
             value._no(f"{op.name.lower()}()")
-        if value.kind in (Kind.TEXT, Kind.UNSET) and rt.is_caught(error):
-            raise rt.refusal(
-                f"{op.name.lower()}()", "its failure can't be caught by an except natively"
-            )
+        if value.kind in (Kind.TEXT, Kind.UNSET):
+            rt.uncaught(f"{op.name.lower()}()", error, TypeError)
         return rt.compute(op, kind, a=value.operand())
 
     return shim
@@ -337,6 +335,8 @@ def _len(rt: Runtime, value: Any) -> Any:
         assert isinstance(part.operand, Ref)
         return Sym(rt, rt.take(part.operand.step, Take.SIZE), Kind.INT)
     if isinstance(value, Sym):
+        if value.kind is not Kind.TEXT:
+            rt.uncaught("len()", TypeError)
         return rt.compute(Op.LEN, Kind.INT, a=value.operand())
     return value._no("len()") if isinstance(value, Native) else len(value)
 
@@ -428,8 +428,7 @@ def _loads(rt: Runtime, text: Any) -> Json:
     body = _body_of(text)
     if body is None:
         raise rt.refusal("json.loads()", "of a response's text only")
-    if rt.is_caught(json.JSONDecodeError):
-        rt.need_json(body.step)
+    rt.read_json(body.step, json.JSONDecodeError("Expecting value", "", 0))
     return Json(rt, body.step, ())
 
 

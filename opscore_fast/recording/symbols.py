@@ -119,6 +119,14 @@ class Cond(Native):
     __hash__ = Native.__hash__
 
 
+_DIVISIONS = (Op.TRUEDIV, Op.FLOORDIV, Op.MOD)
+
+
+def _is_divisor(value: Any) -> bool:
+    """Return whether it is known not to be 0."""
+    return isinstance(value, int | float) and value != 0
+
+
 class Sym(Native):
     """A text, a number, a bool or None. kind: UNSET where it is not known before."""
 
@@ -157,6 +165,10 @@ class Sym(Native):
         a, b = self.operand(), operand_of(other)
         if swapped:
             a, b = b, a
+        if Kind.UNSET in (self.kind, kind_of(other)):
+            self.rt.uncaught("arithmetic", TypeError)
+        if op in _DIVISIONS and not _is_divisor(self if swapped else other):
+            self.rt.uncaught("a division", ZeroDivisionError)
         return self.rt.compute(op, a=a, b=b, kind=_result(op, self.kind, kind_of(other)))
 
     def __add__(self, other: Any) -> Any:
@@ -213,6 +225,8 @@ class Sym(Native):
             if test is Test.EQ and self.kind not in (Kind.UNSET, Kind.JSON):
                 return negated  # a scalar is no container
             self._no("a comparison with a list or dict", "compare its members")
+        if test is not Test.EQ and Kind.UNSET in (self.kind, kind_of(other)):
+            self.rt.uncaught("a comparison", TypeError)
         return Cond(self.rt, test, self.operand(), operand_of(other), negated)
 
     def __eq__(self, other: object) -> Any:
@@ -254,10 +268,12 @@ class Sym(Native):
     def _text(self) -> None:
         if self.kind not in (Kind.TEXT, Kind.UNSET):
             self._no("a method of str")
+        if self.kind is Kind.UNSET:
+            self.rt.uncaught("a method of str", AttributeError, TypeError)
 
-    def _of_text(self, op: Op, b: Any = 0, c: Any = 0) -> Text:
+    def _of_text(self, op: Op, b: Any = 0, c: Any = 0, what: Any = None) -> Text:
         self._text()
-        result = self.rt.compute(op, a=self.operand(), b=b, c=c, kind=Kind.TEXT)
+        result = self.rt.compute(op, a=self.operand(), b=b, c=c, what=what, kind=Kind.TEXT)
         assert isinstance(result, Text)
         return result
 
@@ -271,7 +287,8 @@ class Sym(Native):
             return self._of_text(Op.SLICE, const(key.start), const(key.stop))
         if not isinstance(key, int):
             self._no(f"[{key!r}]")
-        return self._of_text(Op.SLICE, const(key), const(key + 1 or None))
+        self.rt.uncaught(f"[{key}] of a text", IndexError)
+        return self._of_text(Op.SLICE, const(key), const(key + 1 or None), what=1)
 
     def replace(self, old: Any, new: Any) -> Text:
         """As str.replace."""
@@ -389,8 +406,8 @@ class Json(Sym):
     def __getitem__(self, key: Any) -> Any:
         path = self._path(key)
         text = f"no {shown_path(path)} in the response's JSON"
-        error = KeyError if isinstance(key, str) else IndexError
-        self.rt.need(self._take(path), (text,), error, *([key] if error is KeyError else [text]))
+        error = KeyError(key) if isinstance(key, str) else IndexError("list index out of range")
+        self.rt.need_member(self.step, path, text, error)
         return Json(self.rt, self.step, path)
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -400,8 +417,11 @@ class Json(Sym):
         if not self.path:
             self.rt.need_json(self.step)
         path = self._path(key)
-        there = self.rt.fork(Test.SET, self._take(path), 0)
-        return Json(self.rt, self.step, path) if there else default
+        if self.rt.fork(Test.SET, self._take(path), 0):
+            return Json(self.rt, self.step, path)
+        if self.path:
+            self.rt.need_object(self.step, self.path, key)
+        return default
 
 
 class Uuid(Native):
@@ -427,6 +447,8 @@ def shown_path(path: Sequence[Hashable]) -> str:
     def quoted(step: Hashable) -> str:
         return '"' + step + '"' if isinstance(step, str) else str(step)
 
+    if not path:
+        return "value"
     first, *rest = path
     text = quoted(first) if isinstance(first, str) else f"[{first}]"
     return text + "".join(f"[{quoted(step)}]" for step in rest)
