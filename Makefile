@@ -24,7 +24,7 @@ export PYTHON VENV PORT
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help deps deps-test deps-bench install demo test test-all locust-tests lint format asan tsan bench bench-peers sdist wheel clean
+.PHONY: help deps deps-test deps-bench install demo test test-all locust-tests lint format asan tsan bench bench-soak bench-peers sdist wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,9 @@ demo: install ## Run scenario 1 (500 users, 30 s) against the stand-in service
 
 bench: deps-bench install $(VENV)/.with-test ## Compare with Locust's own users, wrk and other load generators
 	@$(PY) benchmarks/bench.py $(ARGS)
+
+bench-soak: deps-bench install $(VENV)/.with-test ## Send 20 million requests by native threads: is each counted, does memory grow
+	@$(PY) benchmarks/soak.py $(ARGS)
 
 bench-peers: ## Install the other load generators that bench compares with (oha, goose, hey)
 	@benchmarks/install_peers.sh

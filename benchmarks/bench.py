@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+import agents
 import handshakes
 import latency
 import memory
@@ -139,4 +140,4 @@ def main(name: str, sections: Sequence[Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main("bench", [throughput, memory, handshakes, latency]))
+    sys.exit(main("bench", [throughput, memory, agents, handshakes, latency]))

@@ -26,7 +26,7 @@ from peers import (
 )
 from rig import BenchError, report
 from rig.options import Options
-from rig.targets import Target, at_least
+from rig.targets import Target, at_least, at_most
 
 HTTP_USER: Peer = locust_http_user.PEER
 FAST: Peer = locust_fast_http_user.PEER
@@ -59,6 +59,10 @@ _REQUIRED = {
 
 
 _REQUIRED_OF_HTTP_USER = 20.0
+_REQUIRED_OF_AGENTS = 15.0  # times FastHttpUser's rate
+_AGENTS_CASE = "post/100"
+_TEMPLATED_CASE = "state/100"
+_TEMPLATED_CPU = 1.25  # of wrk's constant request
 
 
 @dataclass
@@ -191,4 +195,30 @@ def targets(rows: list[Row]) -> list[Target]:
             what = f"{row.case}: requests per CPU second over Locust's HttpUser's"
             value = ratio(rows, row, HTTP_USER, "requests_per_cpu_second")
             found += at_least(what, value, _REQUIRED_OF_HTTP_USER)
+        if row.peer is AGENTS and row.case == _AGENTS_CASE:
+            found += _of_agents(rows, row)
+        if row.peer is AGENTS and row.case == _TEMPLATED_CASE:
+            found += _of_templated(rows, row)
     return found
+
+
+def _of_agents(rows: list[Row], row: Row) -> list[Target]:
+    """The constant request by native threads: at wrk's cost, at every other one's rate."""
+    name = f"agents, {row.case}"
+    found = at_most(f"{name}: CPU over wrk's", ratio(rows, row, WRK, "cpu_per_request"), 1.0, "x")
+    found += at_least(f"{name}: requests/s over wrk's", ratio(rows, row, WRK), 0.95)
+    value = ratio(rows, row, FAST)
+    found += at_least(f"{name}: requests/s over FastHttpUser's", value, _REQUIRED_OF_AGENTS)
+    for peer in (OHA, GOOSE):
+        value = ratio(rows, row, peer)
+        found += at_least(f"{name}: requests/s over {peer.label}'s", value, 1.0)
+    return found
+
+
+def _of_templated(rows: list[Row], row: Row) -> list[Target]:
+    """The request that varies, against wrk's that does not."""
+    plain = next((r for r in rows if r.case == _AGENTS_CASE and r.peer is WRK), None)
+    ours, theirs = row.median("cpu_per_request"), plain and plain.median("cpu_per_request")
+    value = ours / theirs if ours and theirs else None
+    what = f"agents, {row.case}: CPU over that of wrk's {_AGENTS_CASE}"
+    return at_most(what, value, _TEMPLATED_CPU, "x")

@@ -72,7 +72,7 @@ class Nginx:
 
     def _write_files(self) -> None:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        connections = min(8192, files - 64)
+        connections = min(32768, files - 64)
         settings = string.Template(_TEMPLATE.read_text()).substitute(
             user="user root;" if os.geteuid() == 0 else "",
             affinity=format(1 << self.core, "b"),
