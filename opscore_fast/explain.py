@@ -8,7 +8,9 @@ import argparse
 import os
 from typing import Any
 
+import gevent
 from locust.env import Environment
+from locust.user.task import DefaultTaskSet
 from locust.util.load_locustfile import load_locustfile
 
 from opscore_fast.agents import Native, starts_natively
@@ -31,18 +33,21 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("-f", "--locustfile", default="locustfile.py")
     parser.add_argument("-H", "--host", default=os.environ.get("LOCUST_HOST"))
+    parser.add_argument(
+        "--timeout", type=float, default=30, help="seconds that an on_start may take (30)"
+    )
     given = parser.parse_args(arguments)
     replace_classes()
     if not os.path.isfile(given.locustfile):  # noqa: PTH113
         parser.error(f"there is no file {given.locustfile}")
     classes = load_locustfile(given.locustfile)[0]
-    ended = [_explain_class(one, given.host) for one in classes.values()]
+    ended = [_explain_class(one, given.host, given.timeout) for one in classes.values()]
     if not ended:
         print("no user classes")
     return 0 if ended and all(ended) else 1
 
 
-def _explain_class(kind: Any, host: str | None) -> bool:
+def _explain_class(kind: Any, host: str | None, seconds: float) -> bool:
     name = kind.__name__
     if not issubclass(kind, HttpUser | FastHttpUser):
         print(f"{name}: no HttpUser or FastHttpUser\n")
@@ -53,10 +58,15 @@ def _explain_class(kind: Any, host: str | None) -> bool:
         user = kind(Environment(user_classes=[kind], host=host))
         plan = _with_on_start(user)
         if plan is None:
-            user.on_start()
+            user._taskset_instance = DefaultTaskSet(user)  # user.wait() asks it
+            with gevent.Timeout(seconds):
+                user.on_start()
             plan = record(user)
     except NotRecordable as refusal:
         print(f"{name} runs in Python: {refusal}\n")
+        return False
+    except gevent.Timeout:
+        print(f"{name}: its on_start, which has to run once, did not end in {seconds:g} s\n")
         return False
     except Exception as error:
         print(f"{name}: its on_start failed, which has to run once: {error!r}\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import distributed, finish, python
+from helpers import distributed, finish, python, refusing_port
 from helpers_runs import REPORTED, counts_of, explained, run
 from helpers_standin import NOTIFY, ROOT, STATE, by_name, running_standin
 
@@ -171,6 +171,18 @@ def test_explain_scenario() -> None:
     assert code == 0, output
     assert "ask_for_state 15%" in output
     assert "failure: {strip of Failed to get state: " in output
+
+
+def test_explain_without_the_service(tmp_path: Path) -> None:
+    """An on_start that tries again and again ends some time."""
+    scenario = ROOT / "locustfiles" / "opscore" / "agents_0.py"
+    with refusing_port() as port:
+        host = f"http://127.0.0.1:{port}"
+        command = ("-m", "opscore_fast", "explain", "-f", scenario, "-H", host, "--timeout", "3")
+        ended = finish(python(*command, cwd=tmp_path))
+    assert ended.code == 1
+    said = "Scenario0Agent: its on_start, which has to run once, did not end in 3 s\n"
+    assert said in ended.output, ended.output
 
 
 def test_explain_what_cannot_be_recorded(tmp_path: Path) -> None:
