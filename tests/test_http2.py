@@ -586,7 +586,7 @@ def test_agents(
     client = connect(node)
     before = int(client.get("/sessions").text)
     command = [sys.executable, "-m", "opscore_fast", "-f", "locustfile.py", "--headless"]
-    command += ["--agent-threads", "1", "-u", "10", "-r", "10", "-t", "2", "-H", node]
+    command += ["--agent-threads", "1", "-u", "10", "-r", "10", "-t", "5", "-H", node]
     run = subprocess.run(
         [*command, "--csv", "out"], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
