@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from gevent.pool import Pool
 from gevent.queue import Queue
-from helpers import Run, distributed, finish, python
+from helpers import SANITIZED, Run, distributed, finish, python
 from helpers_runs import REPORTED, counts_of
 from helpers_standin import (
     NOTIFY,
@@ -33,8 +33,9 @@ USERS = 6
 ENOUGH = 400
 """Requests after which a run ends: too many for a task of 5 % never to have come."""
 
-AT_ONCE = 5
-"""Runs at a time: most of what a run does is to wait for the next second."""
+AT_ONCE = 2 if SANITIZED else 5
+"""Runs at a time: most of what a run does is to wait for the next second. Sanitized workers whose
+heartbeat comes late are missing for their master."""
 
 END = """
 import os
