@@ -86,6 +86,15 @@ def answered(standin: Standin) -> int:
     return sum(by_name(standin.counters()).values())
 
 
+def check(kind: str, users: int, counted: int, answers: int) -> None:
+    """Fail unless what was counted is what was answered.
+
+    A user in Python that Locust kills as it sends has its request counted by the server alone, of
+    Locust's classes, too.
+    """
+    assert counted <= answers <= counted + (0 if kind == "AgentUser" else users)
+
+
 @pytest.mark.parametrize("kind", ["AgentUser", "HttpUser", "FastHttpUser"])
 def test_start_stop_reset_start(tmp_path: Path, kind: str) -> None:
     (tmp_path / "locustfile.py").write_text(LOCUSTFILE.format(kind=kind))
@@ -102,7 +111,7 @@ def test_start_stop_reset_start(tmp_path: Path, kind: str) -> None:
             assert ui.counts()["GET", "at first"] == 4
             ui.stop()
             first = ui.counts()
-            assert sum(first.values()) == answered(standin)
+            check(kind, 4, sum(first.values()), answered(standin))
 
             ui.ask("/stats/reset", {})
             assert ui.counts() == {}
@@ -115,7 +124,7 @@ def test_start_stop_reset_start(tmp_path: Path, kind: str) -> None:
             ui.stop()
             second = ui.counts()
             assert second["GET", "at first"] == 6
-            assert sum(second.values()) + sum(first.values()) == answered(standin)
+            check(kind, 4 + 6, sum(second.values()) + sum(first.values()), answered(standin))
             until(lambda: ui.state()["fail_ratio"] == 0)
         finally:
             locust.send_signal(signal.SIGTERM)
