@@ -24,12 +24,12 @@ from opscore_fast.exceptions import ConnectError
 from opscore_fast.http_session import HttpSession, _timeouts, default_headers
 from opscore_fast.recording.branches import Part, Parts, Ref, RequestSpec
 from opscore_fast.recording.markers import Changed, Markers
-from opscore_fast.recording.plan import Encoding, Kind, Op, Take, Test
+from opscore_fast.recording.plan import SCALARS, Encoding, Kind, Op, Take, Test
 from opscore_fast.recording.refusal import Refusal
 from opscore_fast.recording.rest import rest, rest_
 from opscore_fast.recording.runtime import EndOfPath, Runtime
-from opscore_fast.recording.set_up import Kept, SetUp
-from opscore_fast.recording.start import HEADERS, Way
+from opscore_fast.recording.set_up import HEADERS, Kept, SetUp
+from opscore_fast.recording.start import Way
 from opscore_fast.recording.symbols import (
     Bytes,
     Json,
@@ -150,7 +150,7 @@ class Agent(Native):
         for name, form in self.slots.set_up.headers.items():
             if not isinstance(form, Kept):
                 made[name] = form
-            elif not form.maybe or self.rt.fork(Test.SET, Ref(slot=form.path), 0):
+            elif self._is_left(form):
                 made[name] = self._kept_header(name)
         return made
 
@@ -183,12 +183,16 @@ class Agent(Native):
                 "whether a task has set it is not known",
                 "set it in on_start",
             )
-        made = self.slots.set_up.attributes.get(name) if self.slots.set_up else None
-        if isinstance(made, Kept) and made.maybe:
-            return self.rt.fork(Test.SET, Ref(slot=made.path), 0)
-        return made is not None or (
-            self.slots.set_up is not None and name in self.slots.set_up.attributes
-        )
+        set_up = self.slots.set_up
+        if set_up is None or name not in set_up.attributes:
+            return False
+        return self._is_left(set_up.attributes[name])
+
+    def _is_left(self, form: Any) -> bool:
+        """Return whether on_start has set what a form stands for, which may be a fork."""
+        if isinstance(form, Kept) and form.maybe:
+            return self.rt.fork(Test.SET, Ref(slot=form.path), 0)
+        return True
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -228,7 +232,7 @@ class Agent(Native):
     def _set_up_attribute(self, name: str, form: Any) -> Any:
         """Return what on_start has left as an attribute."""
         rt = self.rt
-        if isinstance(form, Kept) and form.maybe and not rt.fork(Test.SET, Ref(slot=form.path), 0):
+        if not self._is_left(form):
             what = f"{type(self.user).__name__!r} object has no attribute {name!r}"
             raise rt.raising(AttributeError(what))
         read = rt.attributes[name,] = self._symbols_of(form)
@@ -246,7 +250,7 @@ class Agent(Native):
 
     def _symbols(self, path: tuple[str | int, ...], value: Any) -> Any:
         """Return a value of the user with symbols in the place of texts and numbers."""
-        if type(value) in (str, int, float, bool, type(None)):
+        if type(value) in SCALARS:
             return self.slot(path, kind_of(value))
         if isinstance(value, dict) and all(isinstance(key, str | int) for key in value):
             self.slots.shapes[path] = shape(value)
@@ -301,8 +305,7 @@ class Agent(Native):
 
 
 def _is_plain(user: Any, name: str) -> bool:
-    kinds = (str, int, float, bool, type(None), list, dict, tuple)
-    return type(getattr(type(user), name)) in kinds
+    return type(getattr(type(user), name)) in (*SCALARS, list, dict, tuple)
 
 
 def shape(value: Any) -> Any:
@@ -483,7 +486,7 @@ _OF_METHOD = {"post": ("data", "json"), "put": ("data",), "patch": ("data",)}
 _OF_REQUEST = {False: ("name", "catch_response"), True: ("name", "data", "catch_response")}
 
 _TEXTS = (Kind.TEXT, Kind.UNSET)
-_SCALARS = 1 << Kind.BOOL | 1 << Kind.INT | 1 << Kind.FLOAT | 1 << Kind.TEXT
+_SCALAR_KINDS = 1 << Kind.BOOL | 1 << Kind.INT | 1 << Kind.FLOAT | 1 << Kind.TEXT
 _IGNORED = ("verify", "cert")
 _SETTABLE = ("headers", "auth", "verify", "cert")
 _KNOWN = {
@@ -697,7 +700,7 @@ class Client(Native):
             what = type(value).__name__
             raise self.rt.refusal(f"header {name}", f"a {what} is no text", "use str()")
         if fast:
-            scalars = _SCALARS | 1 << Kind.NONE
+            scalars = _SCALAR_KINDS | 1 << Kind.NONE
             if value.kind is Kind.UNSET and not self.rt.fork(Test.KIND, value.operand(), scalars):
                 raise self.rt.raising(TypeError(f"the header {name} is no text"))
             return value
@@ -719,7 +722,7 @@ class Client(Native):
         if isinstance(value, Sym) and not isinstance(value, Text) and value.is_none():
             return None
         unsure = isinstance(value, Sym) and value.kind is Kind.UNSET
-        if unsure and not self.rt.fork(Test.KIND, value.operand(), _SCALARS):
+        if unsure and not self.rt.fork(Test.KIND, value.operand(), _SCALAR_KINDS):
             raise self.rt.raising(TypeError("a list or object of JSON where a text is needed"))
         return value
 

@@ -141,6 +141,21 @@ class Kind(IntEnum):
     JSON = 6
 
 
+SCALARS = (str, int, float, bool, type(None))
+"""The types of constants."""
+
+
+def kind_of_constant(value: object) -> Kind:
+    """Return the kind of a constant; NONE of whatever is none."""
+    kinds: dict[type, Kind] = {
+        bool: Kind.BOOL,
+        int: Kind.INT,
+        float: Kind.FLOAT,
+        str: Kind.TEXT,
+    }
+    return kinds.get(type(value), Kind.NONE)
+
+
 class Take(IntEnum):
     """What is taken from a response (opf_take)."""
 

@@ -11,18 +11,14 @@ from requests.structures import CaseInsensitiveDict
 from opscore_fast.http_session import HttpSession
 from opscore_fast.recording.branches import Builder
 from opscore_fast.recording.client import AUTH, session_auth, session_headers, shape
-from opscore_fast.recording.plan import Kind, Plan
+from opscore_fast.recording.plan import SCALARS, Kind, Plan, kind_of_constant
 from opscore_fast.recording.refusal import NotRecordable
 from opscore_fast.recording.runtime import Runtime
-from opscore_fast.recording.set_up import MISSING, Path, SetUp, kept_in, restored
-from opscore_fast.recording.start import HEADERS
+from opscore_fast.recording.set_up import HEADERS, MISSING, Path, SetUp, kept_in, restored
 from opscore_fast.recording.tasks import Recorder, place_of
 from opscore_fast.sessions import FastHttpSession
 
 __all__ = ["NotRecordable", "record", "slot_values"]
-
-_MISSING = object()
-_SCALARS = (str, int, float, bool, type(None))
 
 
 def record(user: Any, *, start: bool = False) -> Plan:
@@ -156,35 +152,30 @@ def slot_values(user: Any, plan: Plan) -> tuple[Any, ...]:
     for slot in plan.slots:
         value = _value(user, slot.path)
         if slot.set_up:
-            values.append(value if type(value) in _SCALARS else ...)
+            values.append(value if type(value) in SCALARS else ...)
             continue
-        if value is _MISSING and slot.written:
+        if value is MISSING and slot.written:
             value = None
-        if type(value) not in _SCALARS:
+        if type(value) not in SCALARS:
             raise refuse(slot.path, "not set, or no text, number, bool or None")
         fixed = not slot.written and slot.kind is not Kind.NONE
-        if fixed and _kind(value) is not slot.kind:
+        if fixed and kind_of_constant(value) is not slot.kind:
             raise refuse(slot.path, "it is of another type than the first user's")
         values.append(value)
     return tuple(values)
 
 
-def _kind(value: Any) -> Kind:
-    kinds = {str: Kind.TEXT, bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT}
-    return kinds.get(type(value), Kind.NONE)
-
-
 def _value(user: Any, path: tuple[str | int, ...]) -> Any:
     if path[0] == HEADERS:
-        return session_headers(user).get(str(path[1]), _MISSING)
+        return session_headers(user).get(str(path[1]), MISSING)
     if path[0] == AUTH:
         return session_auth(user)
-    value: Any = getattr(user, str(path[0]), _MISSING)
+    value: Any = getattr(user, str(path[0]), MISSING)
     for step in path[1:]:
         try:
             value = value[step]
         except (LookupError, TypeError):
-            return _MISSING
+            return MISSING
     return value
 
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from opscore_fast.recording.plan import Kind
+from opscore_fast.recording.plan import SCALARS, Kind, kind_of_constant
 
 Path = tuple[str | int, ...]
 
 MISSING: Any = object()
 
-_SCALARS = (str, int, float, bool, type(None))
+HEADERS = "client.headers"
+"""First step of the path of a header of the session."""
 
 
 @dataclass(frozen=True)
@@ -87,20 +88,14 @@ class Merger:
                 maybe = maybe or one.maybe
             elif one is MISSING:
                 maybe = True
-            elif type(one) in _SCALARS:
+            elif type(one) in SCALARS:
                 kinds.add(kind_of_constant(one))
             else:
                 raise Differs(path)
-        if path[0] == "client" or (maybe and len(path) > 1 and path[0] != "client.headers"):
+        if path[0] == "client" or (maybe and len(path) > 1 and path[0] != HEADERS):
             raise Differs(path)
         kind = kinds.pop() if len(kinds) == 1 else Kind.UNSET
         return Kept(path, kind, maybe)
-
-
-def kind_of_constant(value: Any) -> Kind:
-    """Return the kind of a scalar."""
-    kinds = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT}
-    return kinds.get(type(value), Kind.NONE)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from opscore_fast.recording.branches import Ref
-from opscore_fast.recording.plan import Kind, Op
+from opscore_fast.recording.plan import SCALARS, Kind, Op
 from opscore_fast.recording.runtime import Runtime
-from opscore_fast.recording.set_up import MISSING, Kept, Merger, Path, SetUp, kind_of_constant
+from opscore_fast.recording.set_up import HEADERS, MISSING, Kept, Merger, Path, SetUp
 from opscore_fast.recording.symbols import (
     Cond,
     Json,
@@ -19,11 +19,6 @@ from opscore_fast.recording.symbols import (
     operand_of,
     parts_of,
 )
-
-HEADERS = "client.headers"
-"""First step of the path of a header of the session."""
-
-_SCALARS = (str, int, float, bool, type(None))
 
 
 class Way:
@@ -66,7 +61,7 @@ class Way:
             raise self._rt.refusal(
                 f"self.{path[0]} =", f"a {type(value).__name__} can't be kept natively"
             )
-        if path in self._slots and type(value) in _SCALARS:
+        if path in self._slots and type(value) in SCALARS:
             return self._keep(path, value)
         return value
 
@@ -82,7 +77,7 @@ class Way:
             kept = rt.text(parts_of(value))
         if isinstance(kept, Json) and kept.kind is Kind.UNSET and not kept.path:
             raise rt.refusal(f"self.{path[0]} =", "a whole JSON is not kept", "keep its members")
-        kind = kind_of(kept) if isinstance(kept, Sym) else kind_of_constant(kept)
+        kind = kind_of(kept)
         self._kinds.setdefault(path, kind)
         operand = operand_of(kept)
         if operand != Ref(slot=path):

@@ -10,12 +10,10 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from opscore_fast.recording.branches import NEVER, Input, Part, Parts, Ref, const
-from opscore_fast.recording.plan import Encoding, Kind, Op, Take, Test
+from opscore_fast.recording.plan import SCALARS, Encoding, Kind, Op, Take, Test, kind_of_constant
 
 if TYPE_CHECKING:
     from opscore_fast.recording.runtime import Runtime
-
-_SCALARS = (str, int, float, bool, type(None))
 
 
 class Native:
@@ -456,7 +454,7 @@ def shown_path(path: Sequence[Hashable]) -> str:
 
 def is_scalar(value: Any) -> bool:
     """Return whether it can be an operand."""
-    return isinstance(value, Sym) or type(value) in _SCALARS
+    return isinstance(value, Sym) or type(value) in SCALARS
 
 
 def operand_of(value: Any) -> Input:
@@ -465,7 +463,7 @@ def operand_of(value: Any) -> Input:
         return value.operand()
     if isinstance(value, Native):
         value._no("a value")
-    if type(value) not in _SCALARS:
+    if type(value) not in SCALARS:
         raise TypeError(f"a {type(value).__name__} where a text or number is needed")
     if type(value) is int and not -(2**63) <= value < 2**63:
         raise OverflowError("an int beyond 64 bits")
@@ -476,8 +474,7 @@ def kind_of(value: Any) -> Kind:
     """Return the kind of a symbol or a constant."""
     if isinstance(value, Sym):
         return value.kind
-    kinds = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT}
-    return kinds.get(type(value), Kind.NONE)
+    return kind_of_constant(value)
 
 
 def parts_of(value: Any) -> Parts:
