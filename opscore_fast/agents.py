@@ -27,7 +27,7 @@ from opscore_fast._core import Plan
 from opscore_fast.http_session import with_tls
 from opscore_fast.recording import plan as recording
 from opscore_fast.recording.record import apply_session, record, slot_values
-from opscore_fast.recording.refusal import NotRecordable
+from opscore_fast.recording.refusal import NotRecordable, place_of_function
 from opscore_fast.remembered import bring_back, cookies_of
 from opscore_fast.several import Several
 from opscore_fast.users import FastHttpUser, HttpUser
@@ -208,6 +208,7 @@ def _recording(user: Any) -> Generator[None]:
         try:
             if kind in _refused:
                 raise _refused[kind]
+            _refuse_listeners(user.environment)
             yield
         except (NotRecordable, ValueError) as refusal:
             if kind not in _refused:
@@ -228,29 +229,45 @@ def _plan_of(user: Any) -> tuple[Plan, Row]:
     kind = type(user)
     with _recording(user):
         if kind not in _plans:
-            _refuse_listeners(user.environment)
             _plans[kind] = _made(user, record(user))
         return _plans[kind], slot_values(user, _plans[kind].source)
+
+
+def record_with_on_start(user: Any) -> recording.Plan | NotRecordable:
+    """Return a plan with on_start in it, or why a user's on_start runs in Python instead.
+
+    The user's on_start has not run. Raises NotRecordable if it has to be native.
+    """
+    try:
+        return record(user, start=True)
+    except NotRecordable as refusal:
+        if user.required and user.native_on_start:
+            raise
+        return refusal
 
 
 def _plan_with_on_start(user: Any) -> tuple[Plan, Row] | None:
     """Return a plan with on_start in it and a user's slot values; None: it runs in Python.
 
-    The user's on_start has not run. Raises what _recording does.
+    The user's on_start has not run. Raises what _recording does, but of a class whose tasks may run
+    in Python NotRecordable comes when they are to begin, behind on_start.
     """
     kind = type(user)
-    with _recording(user):
-        if kind not in _plans and kind not in _in_python:
-            _refuse_listeners(user.environment)
-            try:
-                _plans[kind] = _made(user, record(user, start=True))
-            except NotRecordable as refusal:
-                if user.required and user.native_on_start:
-                    raise
-                _in_python[kind] = refusal
-        if kind in _in_python:
-            return None
-        return _plans[kind], slot_values(user, _plans[kind].source)
+    try:
+        with _recording(user):
+            if kind not in _plans and kind not in _in_python:
+                found = record_with_on_start(user)
+                if isinstance(found, NotRecordable):
+                    _in_python[kind] = found
+                else:
+                    _plans[kind] = _made(user, found)
+            if kind in _in_python:
+                return None
+            return _plans[kind], slot_values(user, _plans[kind].source)
+    except NotRecordable:
+        if user.required:
+            raise
+        return None
 
 
 def _made(user: Any, recorded: recording.Plan) -> Plan:
@@ -293,7 +310,7 @@ def _refuse_listeners(environment: Environment) -> None:
     listener = listeners.foreign(environment)
     if listener is not None:
         raise NotRecordable(
-            *listeners.place_of(listener),
+            *place_of_function(listener),
             "a listener of events.request",
             "native agents count their requests, and fire no event for each",
             "take the listener away, or run this class as HttpUser",

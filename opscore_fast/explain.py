@@ -13,7 +13,7 @@ from locust.env import Environment
 from locust.user.task import DefaultTaskSet
 from locust.util.load_locustfile import load_locustfile
 
-from opscore_fast.agents import Native, starts_natively
+from opscore_fast.agents import Native, record_with_on_start, starts_natively
 from opscore_fast.options import describe_http2, of_user
 from opscore_fast.recording.explain import explain
 from opscore_fast.recording.plan import Plan
@@ -80,10 +80,8 @@ def _with_on_start(user: Any) -> Plan | None:
     """Return a plan with on_start in it, if that is to run natively and can."""
     if not isinstance(user, Native) or not starts_natively(user):
         return None
-    try:
-        return record(user, start=True)
-    except NotRecordable as refusal:
-        if user.native_on_start:
-            raise
-        print(f"{type(user).__name__}: on_start runs in Python for each agent: {refusal}")
-        return None
+    found = record_with_on_start(user)
+    if isinstance(found, Plan):
+        return found
+    print(f"{type(user).__name__}: on_start runs in Python for each agent: {found}")
+    return None

@@ -22,6 +22,7 @@ from gevent.queue import SimpleQueue
 
 from opscore_fast import cpu, listeners, waits
 from opscore_fast._core import Fleet, Plan
+from opscore_fast.recording.refusal import place_of_function
 from opscore_fast.tallies import Tally, merge, tell_exceptions
 
 logger = logging.getLogger(__name__)
@@ -219,7 +220,7 @@ class _Running:
                 logger.error(
                     "%s listens to events.request; native agents count their requests, and fire no"
                     " event for each: what is under way goes on without it",
-                    ":".join(map(str, listeners.place_of(listener))),
+                    ":".join(map(str, place_of_function(listener))),
                 )
 
     def take(self) -> None:

@@ -17,12 +17,3 @@ def foreign(environment: Environment) -> Any:
         if runner_behind(handler) is None:
             return handler
     return None
-
-
-def place_of(listener: Any) -> tuple[str, int]:
-    """Return the file and the line where a listener is defined."""
-    code = getattr(listener, "__code__", None)
-    return (
-        getattr(code, "co_filename", getattr(listener, "__module__", "?")),
-        getattr(code, "co_firstlineno", 0),
-    )

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from opscore_fast._core import Plan
-from opscore_fast.recording.refusal import NotRecordable
+from opscore_fast.recording.refusal import NotRecordable, place_of_function
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +37,8 @@ def _one(function: Any, user: Any) -> float:
 
 
 def _refusal(function: Any, why: str) -> NotRecordable:
-    code = getattr(function, "__code__", None)
     return NotRecordable(
-        getattr(code, "co_filename", "?"),
-        getattr(code, "co_firstlineno", 0),
+        *place_of_function(function),
         "wait_time",
         why,
         "have it return seconds as an int or a float",

@@ -136,6 +136,21 @@ def test_what_goes_wrong_later(tmp_path: Path) -> None:
     assert output.count("later.py:7 listens to events.request; ") == 1, output
 
 
+def test_a_listener_that_comes_before_the_next_user(tmp_path: Path) -> None:
+    """That user can't be an agent: the run ends, and says why."""
+    locustfile = write_agents(tmp_path, UPDATE, "constant(0.1)")
+    (tmp_path / "later.py").write_text(LATER)
+    files = f"{locustfile},{tmp_path / 'later.py'}"
+    output, requests, _, answered = run(
+        tmp_path, Path(files), "-u", "8", "-r", "1", "-t", "20s", module="locust", code=1
+    )
+    assert requests == answered
+    assert requests["POST", NOTIFY] < 8
+    assert "Agent can't run natively: " in output
+    assert "later.py:7: a listener of events.request: " in output
+    assert "Traceback" not in output
+
+
 def test_stop_user(tmp_path: Path) -> None:
     """Each does one update; Locust puts another in its place."""
     locustfile = write_agents(tmp_path, UPDATE + "        raise StopUser()")

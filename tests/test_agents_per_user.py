@@ -271,6 +271,20 @@ def test_on_start_that_has_to_be_native(tmp_path: Path) -> None:
     assert re.search(r"Agent can't run natively: .*locustfile\.py:\d+: ", output), output
 
 
+def test_tasks_in_python_behind_an_on_start_that_was_to_be_native(tmp_path: Path) -> None:
+    """A class of --native whose tasks can't be recorded: each user's on_start runs all the same."""
+    locustfile = write(tmp_path, "native_on_start = True", user="HttpUser", task="open(os.devnull)")
+    text = locustfile.read_text().replace("opscore_fast import HttpUser", "locust import HttpUser")
+    locustfile.write_text(text)
+    output, requests, _, answered = run(
+        tmp_path, locustfile, "--native", "-u", "3", "-r", "1", "-t", "5s"
+    )
+    assert "Agent  in Python: " in output
+    assert requests["POST", "REGISTER"] == answered["POST", NOTIFY] == 3
+    assert requests["POST", "state"] >= 3
+    assert "Traceback" not in output
+
+
 def test_stop_user_in_a_native_on_start(tmp_path: Path) -> None:
     """It ends one agent, with its on_stop; the user goes on as long as it has others."""
     on_start = "if random.random() < 0.5: raise StopUser()"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class NotRecordable(Exception):
     """A task does what can't be recorded.
@@ -22,3 +24,11 @@ class Refusal(BaseException):
     def __init__(self, reason: NotRecordable) -> None:
         self.reason = reason
         super().__init__(str(reason))
+
+
+def place_of_function(function: Any) -> tuple[str, int]:
+    """Return the file and the line of a function; of another callable its module, and 0."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return str(getattr(function, "__module__", "?")), 0
+    return code.co_filename, code.co_firstlineno

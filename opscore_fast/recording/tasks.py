@@ -17,7 +17,7 @@ from locust.user.task import TaskSet as LocustTaskSet
 from opscore_fast.recording.branches import Builder
 from opscore_fast.recording.client import Agent, Slots, TaskSetSelf, session_headers
 from opscore_fast.recording.plan import NOTHING, Pace, Plan, TaskSet, Wait
-from opscore_fast.recording.refusal import NotRecordable
+from opscore_fast.recording.refusal import NotRecordable, place_of_function
 from opscore_fast.recording.runtime import Runtime
 from opscore_fast.recording.set_up import Differs, Merger, Path, SetUp
 from opscore_fast.recording.start import Way, merged
@@ -102,7 +102,7 @@ class Recorder:
             raise NotRecordable(*place_of(cls), "on_start", "only functions are recorded")
         self.plan.start = len(self.trees)
         self.trees.append((function.__name__, rt.record(run, function)))
-        place = function.__code__.co_filename, function.__code__.co_firstlineno
+        place = place_of_function(function)
         if not ways:
             raise NotRecordable(*place, "on_start", "it never comes to its end")
         try:
