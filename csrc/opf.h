@@ -200,8 +200,9 @@ typedef enum opf_http2 {
 typedef struct opf_pool_options {
     uint32_t concurrency; /* connections to one origin at most; 0: 10 */
     opf_http2 http2;
-    uint32_t http2_connections; /* to an origin that speaks HTTP/2, in the place of concurrency; 0:
-                                   1 (and agents have pools of their own) */
+    uint32_t http2_connections; /* to an origin, in the place of concurrency, whatever it speaks; 0:
+                                   1 to one that speaks HTTP/2 (and agents have pools of their own)
+                                 */
     uint32_t http2_window;      /* bytes of a stream that the server may send ahead; 0: 1 MiB */
     opf_timeouts timeouts;      /* of requests that have none of their own */
     size_t max_headers;         /* of a response, status line and trailers included; 0: 64 KiB */

@@ -347,7 +347,7 @@ class HttpSession(TransportOptions, _core.HttpSession, requests.Session):  # typ
         self.cookies = RequestsCookieJar()
         self.max_redirects = requests.models.DEFAULT_REDIRECT_LIMIT
         limits = {
-            "concurrency": connection_options.get("connections") or _UNLIMITED,
+            "concurrency": _UNLIMITED,
             "max_headers": int(max_response_headers),
             "max_body": int(max_response_body),
         }

@@ -98,7 +98,7 @@ class FastHttpSession(TransportOptions, FastSession):
                 engines.current,
                 connection_timeout=float(connection_timeout or 0),
                 network_timeout=float(network_timeout or 0),
-                concurrency=connection_options.get("connections") or int(concurrency),
+                concurrency=int(concurrency),
                 max_headers=int(max_response_headers),
                 max_body=int(max_response_body),
                 **options.pool_arguments(

@@ -18,7 +18,7 @@ static bool shares(const opf_plan *plan)
 static opf_pool *new_pool(opf_crew *crew, const opf_plan *plan, int *error)
 {
     opf_pool_options options = plan->pool;
-    options.concurrency = shares(plan) ? options.http2_connections : 1;
+    options.concurrency = 1;
     crew->why[0] = '\0';
     return opf_pool_new(crew->engine, &options, error, crew->why, sizeof(crew->why));
 }

@@ -37,22 +37,17 @@ static const opf_timeouts *timeouts_of(const opf_conn *conn)
 
 /* Has the timer fire no later than at. It is set for as long as the connection lives, so that this
  * can't fail. */
-static void fire_by(opf_conn *conn, uint64_t at)
+void opf_conn_fire_by(opf_conn *conn, uint64_t at)
 {
     if (conn->timer.at > at)
         opf_loop_timer_set(engine_of(conn)->loop, &conn->timer, at);
-}
-
-void opf_conn_fire_by(opf_conn *conn, uint64_t at)
-{
-    fire_by(conn, at);
 }
 
 static void set_deadline(opf_conn *conn, uint64_t now, uint64_t timeout)
 {
     conn->deadline = timeout ? now + timeout : 0;
     if (timeout)
-        fire_by(conn, conn->deadline);
+        opf_conn_fire_by(conn, conn->deadline);
 }
 
 /* The end of an exchange */
@@ -94,7 +89,7 @@ void opf_conn_abandon(opf_conn *conn)
 }
 
 /* When the response's last byte came: the kernel's word for it, or else now. */
-static void note_end(opf_conn *conn, opf_exchange *exchange, bool stamped)
+void opf_conn_note_end(opf_conn *conn, opf_exchange *exchange, bool stamped)
 {
     opf_engine *engine = engine_of(conn);
     opf_result *result = &exchange->result;
@@ -111,11 +106,6 @@ static void note_end(opf_conn *conn, opf_exchange *exchange, bool stamped)
         engine->totals.stamped++;
     else
         engine->totals.unstamped++;
-}
-
-void opf_conn_note_end(opf_conn *conn, opf_exchange *exchange, bool stamped)
-{
-    note_end(conn, exchange, stamped);
 }
 
 /* What is there to be sent at a time, whether or not it is sent already: the request's head or the
@@ -169,7 +159,7 @@ static void finish(opf_conn *conn, opf_failure failure, int err, const char *det
     opf_exchange *exchange = conn->exchange;
     opf_engine *engine = engine_of(conn);
     opf_origin *origin = conn->origin;
-    note_end(conn, exchange, failure == OPF_FAIL_NONE);
+    opf_conn_note_end(conn, exchange, failure == OPF_FAIL_NONE);
     bool keep = failure == OPF_FAIL_NONE && can_go_on(conn, exchange);
     exchange->result.bytes_received = conn->h1.head_bytes + conn->h1.body_bytes;
     if (conn->h1.headers_done)
@@ -323,7 +313,7 @@ static bool deliver(opf_conn *conn, bool whole)
     if (!exchange->stream || !conn->h1.headers_done)
         return true;
     if (!exchange->result.head_ns) {
-        note_end(conn, exchange, true);
+        opf_conn_note_end(conn, exchange, true);
         exchange->result.head_ns = exchange->result.end_ns;
     }
     opf_exchange_tell(exchange);
@@ -391,7 +381,7 @@ static void read_on(opf_conn *conn)
     if (!conn->stream.ops->pending(&conn->stream))
         return;
     conn->unread = true;
-    fire_by(conn, opf_clock_mono()); /* behind those that wait for the same */
+    opf_conn_fire_by(conn, opf_clock_mono()); /* behind those that wait for the same */
 }
 
 static void receive(opf_conn *conn)
@@ -565,7 +555,7 @@ static void on_timer(opf_timer *timer)
     if (!conn->exchange || !conn->deadline)
         return;
     if (opf_clock_mono() < conn->deadline)
-        fire_by(conn, conn->deadline);
+        opf_conn_fire_by(conn, conn->deadline);
     else
         finish(conn, timeout_failure(conn), ETIMEDOUT, NULL);
 }

@@ -30,6 +30,8 @@ static int take_options(opf_pool *pool, const opf_pool_options *options, char *t
         pool->network = opf_engine_network(pool->engine, &options->network, &error, text, size);
     if (!pool->network)
         return error;
+    if (own->http2_connections)
+        own->concurrency = own->http2_connections;
     if (!own->concurrency)
         own->concurrency = DEFAULT_CONCURRENCY;
     if (!own->http2_connections)
