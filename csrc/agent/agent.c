@@ -339,9 +339,9 @@ static outcome raise_why(opf_agent *agent, int ret, opf_why why, uint32_t line)
         why = "MemoryError: no memory for the values of a task, of which an agent keeps 4 MiB at "
               "most";
     why = why ? why : "";
-    const char *colon = strstr(why, "Error: ");
-    size_t len = colon ? (size_t)(colon - why) + strlen("Error") : 0;
-    if (len && len < sizeof(type)) {
+    size_t len = strcspn(why, ": "), error = strlen("Error");
+    if (len >= error && len < sizeof(type) &&
+        strncmp(why + len - error, "Error: ", error + 2) == 0) {
         memcpy(type, why, len);
         type[len] = '\0';
         why += len + strlen(": ");

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "http/url.h"
 
 /* One block with its strings behind it. */
 typedef struct opf_jar_cookie {
@@ -309,15 +310,10 @@ static bool is_path_safe(char c)
     return is_word(c) || (c && strchr("%/;:@&=+$,!~*'().-", c));
 }
 
-static bool is_hex(char c)
-{
-    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'f');
-}
-
 static int append_percent(opf_buf *out, uint8_t byte)
 {
-    static const char digits[] = "0123456789ABCDEF";
-    char text[3] = {'%', digits[byte >> 4], digits[byte & 15]};
+    uint8_t text[3];
+    opf_url_put_encoded(text, (char)byte);
     return opf_buf_append(out, text, 3);
 }
 
@@ -328,7 +324,7 @@ static int append_path(opf_buf *out, span path)
     for (size_t i = 0; i < path.len && ret == 0; i++) {
         char c = path.at[i];
         uint8_t u = (uint8_t)c;
-        if (c == '%' && i + 2 < path.len && is_hex(path.at[i + 1]) && is_hex(path.at[i + 2])) {
+        if (opf_url_is_escape(path.at + i, path.at + path.len)) {
             char upper[3] = {'%', path.at[i + 1], path.at[i + 2]};
             for (int k = 1; k < 3; k++)
                 if (!is_digit(upper[k]))

@@ -5,9 +5,9 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
-static bool is_clean(const char *text, size_t len)
+bool opf_header_breaks_line(const void *value, size_t len)
 {
-    return !len || (!memchr(text, '\n', len) && !memchr(text, '\r', len) && !memchr(text, 0, len));
+    return len && (memchr(value, '\n', len) || memchr(value, '\r', len) || memchr(value, 0, len));
 }
 
 bool opf_header_closes(const opf_request_header *header, const void *value, size_t len)
@@ -21,7 +21,7 @@ static bool varies(const opf_request_header *header)
 {
     for (uint32_t i = 0; i < header->value.n; i++) {
         const opf_piece *piece = &header->value.pieces[i];
-        if (!piece->text || !is_clean(piece->text, piece->len))
+        if (!piece->text || opf_header_breaks_line(piece->text, piece->len))
             return true;
     }
     return false;

@@ -15,6 +15,9 @@ int opf_plan_check_program(const opf_plan *plan, const opf_program *program, opf
 /* Joins what of a checked request's headers does not vary. Returns 0 or OPF_ENOMEM. */
 int opf_plan_join_headers(opf_request_plan *request);
 
+/* True when a value has a byte that would end its header's line, or that none may have. */
+bool opf_header_breaks_line(const void *value, size_t len);
+
 /* True when a header with this value asks the server to close the connection. */
 bool opf_header_closes(const opf_request_header *header, const void *value, size_t len);
 

@@ -66,11 +66,6 @@ static bool is_dropped(const opf_frame *frame, const opf_request_header *header)
             (is_name(header, "content-type") || is_name(header, "transfer-encoding")));
 }
 
-static bool breaks_line(const uint8_t *data, size_t len)
-{
-    return len && (memchr(data, '\n', len) || memchr(data, '\r', len) || memchr(data, 0, len));
-}
-
 /* Whether requests takes a value for none that can be sent. */
 static bool begins_with_space(const opf_eval *eval, const uint8_t *data, size_t len)
 {
@@ -86,7 +81,7 @@ static int write_header(opf_eval *eval, const opf_request_header *header, opf_bu
         return OPF_ENOMEM;
     size_t at = out->len;
     int ret = opf_eval_template(eval, &header->value, out);
-    if (ret == 0 && breaks_line(out->data + at, out->len - at)) {
+    if (ret == 0 && opf_header_breaks_line(out->data + at, out->len - at)) {
         eval->why = "header value has a control character";
         ret = OPF_EINVAL;
     }

@@ -13,40 +13,25 @@ static bool is_plain(char c, bool query)
     return alnum || (c && strchr(others, c)) || (query && c == '?');
 }
 
-static bool is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'f');
-}
-
-static bool is_escape(const char *p, const char *end)
-{
-    return end - p >= 3 && is_hex(p[1]) && is_hex(p[2]);
-}
-
 /* A path or a query, as urllib3's _encode_invalid_chars has it. */
 static int encode(const char *p, const char *end, bool query, opf_buf *out)
 {
-    static const char digits[] = "0123456789ABCDEF";
     bool all = true;
     if (opf_buf_reserve(out, 3 * (size_t)(end - p)) != 0)
         return OPF_ENOMEM;
     for (const char *q = p; q < end; q++)
-        all = all && (*q != '%' || is_escape(q, end));
+        all = all && (*q != '%' || opf_url_is_escape(q, end));
+    uint8_t *to = out->data + out->len;
     for (; p < end; p++) {
-        uint8_t *to = out->data + out->len;
-        bool escape = *p == '%' && is_escape(p, end);
-        if (is_plain(*p, query) || (*p == '%' && all)) {
-            to[0] = (uint8_t)*p;
-            out->len++;
-        } else {
-            to[0] = '%';
-            to[1] = (uint8_t)digits[(uint8_t)*p >> 4];
-            to[2] = (uint8_t)digits[(uint8_t)*p & 15];
-            out->len += 3;
-        }
+        bool escape = opf_url_is_escape(p, end);
+        if (is_plain(*p, query) || (*p == '%' && all))
+            *to++ = (uint8_t)*p;
+        else
+            to = opf_url_put_encoded(to, *p);
         for (int i = 0; escape && i < 2; i++) /* written in capitals */
-            out->data[out->len++] = (uint8_t)toupper((unsigned char)*++p);
+            *to++ = (uint8_t)toupper((unsigned char)*++p);
     }
+    out->len = (size_t)(to - out->data);
     return 0;
 }
 

@@ -224,6 +224,11 @@ static int hex_value(char c)
     return -1;
 }
 
+bool opf_url_is_escape(const char *p, const char *end)
+{
+    return end - p >= 3 && *p == '%' && hex_value(p[1]) >= 0 && hex_value(p[2]) >= 0;
+}
+
 static bool is_alnum(char c)
 {
     return (uint8_t)c >= 0x80 || (is(c, UNRESERVED) && !strchr("-._~", c));
@@ -266,7 +271,7 @@ static bool has_bad_escape(const char *url, const char *end)
     return false;
 }
 
-static uint8_t *put_encoded(uint8_t *to, char c)
+uint8_t *opf_url_put_encoded(uint8_t *to, char c)
 {
     static const char digits[] = "0123456789ABCDEF";
     *to++ = '%';
@@ -292,7 +297,7 @@ int opf_url_quote(const char *url, size_t len, opf_buf *out)
         } else if (is(*p, SAFE) && !(*p == '%' && literal)) {
             *to++ = (uint8_t)*p;
         } else {
-            to = put_encoded(to, *p);
+            to = opf_url_put_encoded(to, *p);
         }
     }
     out->len = (size_t)(to - out->data);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "opf.h"
@@ -12,6 +13,12 @@
  * outside ASCII anywhere (opf_url_quote encodes them), a backslash before the path,
  * percent-encoding in the host and port 0. The userinfo ends at the last '@' before the path. Other
  * characters of the target stand as they are, allowed by RFC 3986 or not. */
+
+/* True if a percent sign and two hexadecimal digits stand at p. */
+bool opf_url_is_escape(const char *p, const char *end);
+
+/* Writes a byte percent-encoded: three characters, in capitals. Returns what is behind them. */
+uint8_t *opf_url_put_encoded(uint8_t *to, char c);
 
 /* True if opf_url_quote would change nothing. */
 bool opf_url_is_quoted(const char *url, size_t len);
