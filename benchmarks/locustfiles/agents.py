@@ -5,32 +5,23 @@ what all share. CPU is that of the native threads, over some seconds in which al
 """
 
 import ctypes
-import gc
-import importlib
-import json
 import os
 import random
-import re
 import time
-from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import between, constant, events, task
+from locust import between, constant, task
 from locust.env import Environment
+from subject import BODY, HEADERS, Base, at_first_start, memory, write_result
 
 from opscore_fast.fleet import running
 
-BODY = json.loads(os.environ["BENCH_BODY"])
-HEADERS = json.loads(os.environ["BENCH_HEADERS"])
 KIND = os.environ["BENCH_KIND"]
 EACH = int(os.environ["BENCH_EACH"])
 USERS = int(os.environ["BENCH_OF"])
 CONNECTED = KIND != "waiting"
 SECONDS = float(os.environ["BENCH_SECONDS"])
-
-module, _, class_name = os.environ["BENCH_CLASS"].partition(":")
-Base: Any = getattr(importlib.import_module(module), class_name)
 
 
 class BenchUser(Base):  # type: ignore[misc]
@@ -48,14 +39,6 @@ class BenchUser(Base):  # type: ignore[misc]
         """Send the only request, which is never reached where agents only wait."""
         if KIND != "waiting" or random.random() < 0:
             self.client.post("/", json=BODY | {"agentId": self.agent_id}, headers=HEADERS)
-
-
-def memory() -> dict[str, int]:
-    """KB of this process, after a garbage collection: all, and without what is mapped of files."""
-    gc.collect()
-    rollup = Path("/proc/self/smaps_rollup").read_text()
-    found = re.findall(r"^(Rss|Pss|Pss_Anon):\s+(\d+)", rollup, re.M)
-    return {key.lower(): int(value) for key, value in found}
 
 
 def threads() -> dict[str, int]:
@@ -96,17 +79,8 @@ def measure(environment: Environment) -> None:
         "requests": environment.stats.total.num_requests,
         "failures": environment.stats.total.num_failures,
     }
-    Path(os.environ["BENCH_RESULT"]).write_text(json.dumps(figures))
+    write_result(figures)
     runner.quit()
 
 
-begun = False
-
-
-@events.test_start.add_listener  # type: ignore[untyped-decorator]
-def begin(environment: Environment, **_: Any) -> None:
-    """Measure beside the users, in a greenlet of its own."""
-    global begun
-    if not begun:
-        begun = True
-        gevent.spawn(measure, environment)
+at_first_start(lambda environment: gevent.spawn(measure, environment))

@@ -5,23 +5,16 @@ its answer. What it is late by is time for which the hub served nobody; the CPU 
 used meanwhile tells the hub's own work from what else the machine did.
 """
 
-import importlib
-import json
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import gevent
 from locust import constant, events, task
 from locust.env import Environment
+from subject import BODY, HEADERS, Base, write_result
 
-BODY = json.loads(os.environ["BENCH_BODY"])
-HEADERS = json.loads(os.environ["BENCH_HEADERS"])
 BEAT = 0.001
-
-module, _, class_name = os.environ["BENCH_CLASS"].partition(":")
-Base: Any = getattr(importlib.import_module(module), class_name)
 
 
 class OnceUser(Base):  # type: ignore[misc]
@@ -74,7 +67,7 @@ def measure(environment: Environment) -> None:
         "cpu": sorted(cpu for _, cpu in late),
         "failures": total.num_failures,
     }
-    Path(os.environ["BENCH_RESULT"]).write_text(json.dumps(figures))
+    write_result(figures)
     runner.quit()
 
 

@@ -5,28 +5,20 @@ taken from the start of the users until the last of them has its answer.
 """
 
 import ctypes
-import gc
-import importlib
-import json
 import os
-import re
 import resource
 import time
 from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import constant, events, task
+from locust import constant, task
 from locust.env import Environment
+from subject import BODY, HEADERS, Base, at_first_start, memory, write_result
 
-BODY = json.loads(os.environ["BENCH_BODY"])
-HEADERS = json.loads(os.environ["BENCH_HEADERS"])
 METHOD = os.environ["BENCH_METHOD"]
 PATH = os.environ["BENCH_PATH"]
 CYCLES = int(os.environ["BENCH_CYCLES"])
-
-module, _, class_name = os.environ["BENCH_CLASS"].partition(":")
-Base: Any = getattr(importlib.import_module(module), class_name)
 
 
 class IdleUser(Base):  # type: ignore[misc]
@@ -51,18 +43,14 @@ def cpu() -> float:
 
 def snapshot() -> dict[str, int]:
     """Memory in KB and open sockets, after a garbage collection."""
-    gc.collect()
-    rollup = Path("/proc/self/smaps_rollup").read_text()
-    memory = {
-        key.lower(): int(value) for key, value in re.findall(r"^(Rss|Pss):\s+(\d+)", rollup, re.M)
-    }
+    figures = memory()
     sockets = 0
     for entry in Path("/proc/self/fd").iterdir():
         try:
             sockets += str(entry.readlink()).startswith("socket:")
         except FileNotFoundError:
             continue
-    return memory | {"sockets": sockets}
+    return figures | {"sockets": sockets}
 
 
 def wait_for_answers(environment: Environment, users: int) -> None:
@@ -107,17 +95,11 @@ def measure(environment: Environment, before: dict[str, int], before_cpu: float)
         gevent.sleep(0.5)
         cycles.append(cycle(environment, users, before_cpu))
     figures = {"before": before, "cycles": cycles, "seconds": time.perf_counter() - started}
-    Path(os.environ["BENCH_RESULT"]).write_text(json.dumps(figures))
+    write_result(figures)
     runner.quit()
 
 
-begun = False
-
-
-@events.test_start.add_listener  # type: ignore[untyped-decorator]
-def begin(environment: Environment, **_: Any) -> None:
-    """At the first start only: an idle Locust is what everything is compared with."""
-    global begun
-    if not begun:
-        begun = True
-        gevent.spawn(measure, environment, snapshot(), cpu())
+@at_first_start
+def begin(environment: Environment) -> None:
+    """An idle Locust is what everything is compared with."""
+    gevent.spawn(measure, environment, snapshot(), cpu())

@@ -5,27 +5,20 @@ BENCH_LISTENER=1, from the response times that `events.request` brings. The serv
 signal when the steady part begins and ends, so that both sides count the same requests.
 """
 
-import importlib
-import json
 import os
 import resource
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 import gevent
 from locust import between, events, task
 from locust.env import Environment
 from locust.stats import calculate_response_time_percentile, diff_response_time_dicts
+from subject import BODY, HEADERS, Base, write_result
 
-BODY = json.loads(os.environ["BENCH_BODY"])
-HEADERS = json.loads(os.environ["BENCH_HEADERS"])
 SERVER = int(os.environ["BENCH_SERVER_PID"])
 PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
-
-module, _, class_name = os.environ["BENCH_CLASS"].partition(":")
-Base: Any = getattr(importlib.import_module(module), class_name)
 
 times: list[float] = []
 
@@ -81,7 +74,7 @@ def measure(environment: Environment) -> None:
         },
         "exact": exact(times) if times else None,
     }
-    Path(os.environ["BENCH_RESULT"]).write_text(json.dumps(figures))
+    write_result(figures)
     runner.quit()
 
 

@@ -1,7 +1,8 @@
 """One task without a wait: always the same request."""
 
 from locust import constant, task
-from steady import BODY, HEADERS, METHOD, PATH, Base
+from steady import METHOD, PATH
+from subject import BODY, HEADERS, Base
 
 
 class BenchUser(Base):  # type: ignore[misc]

@@ -1,23 +1,15 @@
 """Agents that send without a pause until enough was counted; memory is looked at on the way."""
 
-import importlib
-import json
 import os
-import re
 import time
-from pathlib import Path
 from typing import Any
 
 import gevent
 from locust import constant, events, task
 from locust.env import Environment
+from subject import BODY, HEADERS, Base, memory, write_result
 
-BODY = json.loads(os.environ["BENCH_BODY"])
-HEADERS = json.loads(os.environ["BENCH_HEADERS"])
 REQUESTS = int(os.environ["BENCH_REQUESTS"])
-
-module, _, class_name = os.environ["BENCH_CLASS"].partition(":")
-Base: Any = getattr(importlib.import_module(module), class_name)
 
 
 class BenchUser(Base):  # type: ignore[misc]
@@ -31,14 +23,6 @@ class BenchUser(Base):  # type: ignore[misc]
         self.client.post("/", json=BODY, headers=HEADERS)
 
 
-def memory() -> int:
-    """PSS of this process, in KB."""
-    rollup = Path("/proc/self/smaps_rollup").read_text()
-    found = re.search(r"^Pss:\s+(\d+)", rollup, re.M)
-    assert found
-    return int(found[1])
-
-
 seen: dict[str, float] = {}
 
 
@@ -48,10 +32,10 @@ def watch(environment: Environment) -> None:
     began = time.perf_counter()
     while total.num_requests < REQUESTS / 10:
         gevent.sleep(0.2)
-    seen["at_a_tenth"] = memory()
+    seen["at_a_tenth"] = memory()["pss"]
     while environment.stats.total.num_requests < REQUESTS:
         gevent.sleep(0.2)
-    seen["at_the_end"] = memory()
+    seen["at_the_end"] = memory()["pss"]
     seen["seconds"] = time.perf_counter() - began
     runner: Any = environment.runner
     runner.quit()
@@ -67,7 +51,7 @@ def begin(environment: Environment, **_: Any) -> None:
 def write(**_: Any) -> None:
     """Write what was seen, with the counts of when all had stopped."""
     if "at_the_end" in seen:
-        Path(os.environ["BENCH_RESULT"]).write_text(json.dumps(seen))
+        write_result(seen)
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]

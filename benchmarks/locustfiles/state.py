@@ -4,8 +4,9 @@ import random
 import uuid
 from datetime import UTC, datetime
 
+import steady  # noqa: F401, it measures
 from locust import constant, task
-from steady import HEADERS, Base
+from subject import HEADERS, Base
 
 
 class BenchUser(Base):  # type: ignore[misc]

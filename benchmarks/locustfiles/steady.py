@@ -1,4 +1,4 @@
-"""What the locustfiles without waits have in common: the class, and what is measured.
+"""What the locustfiles without waits have in common: what is measured.
 
 Requests and CPU count over the steady part of the run.
 
@@ -6,8 +6,6 @@ No listener on `events.request`: one would change the path that is measured. Wha
 is read from `environment.stats` at both ends of the steady part.
 """
 
-import importlib
-import json
 import os
 import resource
 import time
@@ -17,15 +15,11 @@ from typing import Any
 import gevent
 from locust import events
 from locust.env import Environment
+from subject import write_result
 
-BODY = json.loads(os.environ["BENCH_BODY"])
-HEADERS = json.loads(os.environ["BENCH_HEADERS"])
 METHOD = os.environ["BENCH_METHOD"]
 PATH = os.environ["BENCH_PATH"]
 TICKS = os.sysconf("SC_CLK_TCK")
-
-module, _, class_name = os.environ["BENCH_CLASS"].partition(":")
-Base: Any = getattr(importlib.import_module(module), class_name)
 
 
 def reading(environment: Environment) -> dict[str, float]:
@@ -57,7 +51,7 @@ def measure(environment: Environment) -> None:
     after = reading(environment)
     figures = {name: after[name] - before[name] for name in before}
     figures["total"] = after["requests"]
-    Path(os.environ["BENCH_RESULT"]).write_text(json.dumps(figures))
+    write_result(figures)
     runner.quit()
 
 
