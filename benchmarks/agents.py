@@ -4,11 +4,14 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from peers import Run
+from peers import Peer, Run, opscore_fast_agents
 from rig import BenchError, locust_run, report
 from rig.locust_run import AGENTS
 from rig.options import Options
 from rig.targets import Target, at_most
+from sections import main_of
+
+PEERS: list[Peer] = [opscore_fast_agents.PEER]
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,4 @@ def targets(results: list[Result]) -> list[Target]:
 
 
 if __name__ == "__main__":
-    import bench
-
-    sys.exit(bench.main("agents", [sys.modules[__name__]]))
+    sys.exit(main_of(__name__))

@@ -5,11 +5,24 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from peers import Run
+from peers import (
+    Peer,
+    Run,
+    locust_fast_http_user,
+    opscore_fast_http_user,
+    opscore_fast_requests_user,
+)
 from rig import BenchError, locust_run, report
 from rig.locust_run import FAST_HTTP_USER, OUR_HTTP_USER, OURS, UserClass
 from rig.options import Options
 from rig.targets import Target, at_most
+from sections import main_of
+
+PEERS: list[Peer] = [
+    locust_fast_http_user.PEER,
+    opscore_fast_http_user.PEER,
+    opscore_fast_requests_user.PEER,
+]
 
 USERS = 500
 QUICK_USERS = 100
@@ -133,6 +146,4 @@ def targets(results: list[Result]) -> list[Target]:
 
 
 if __name__ == "__main__":
-    import bench
-
-    sys.exit(bench.main("handshakes", [sys.modules[__name__]]))
+    sys.exit(main_of(__name__))

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from peers import Run
+from peers import Peer, Run, locust_fast_http_user, opscore_fast_http_user
 from rig import BenchError, locust_run, machine, process, report
 from rig.locust_run import FAST_HTTP_USER, OURS, UserClass
 from rig.options import Options
 from rig.targets import Target, at_most
+from sections import main_of
+
+PEERS: list[Peer] = [locust_fast_http_user.PEER, opscore_fast_http_user.PEER]
 
 USERS = 200
 DELAY_MS = 20
@@ -200,6 +203,4 @@ def targets(results: list[Result]) -> list[Target]:
 
 
 if __name__ == "__main__":
-    import bench
-
-    sys.exit(bench.main("latency", [sys.modules[__name__]]))
+    sys.exit(main_of(__name__))

@@ -4,11 +4,23 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from peers import HTTPS_POST, LARGE_GET, POST, Run, Workload
+from peers import (
+    HTTPS_POST,
+    LARGE_GET,
+    POST,
+    Peer,
+    Run,
+    Workload,
+    locust_fast_http_user,
+    opscore_fast_http_user,
+)
 from rig import BenchError, locust_run, report
 from rig.locust_run import FAST_HTTP_USER, OURS, UserClass
 from rig.options import Options
 from rig.targets import Target, at_most
+from sections import main_of
+
+PEERS: list[Peer] = [locust_fast_http_user.PEER, opscore_fast_http_user.PEER]
 
 
 @dataclass(frozen=True)
@@ -167,6 +179,4 @@ def targets(results: list[Result]) -> list[Target]:
 
 
 if __name__ == "__main__":
-    import bench
-
-    sys.exit(bench.main("memory", [sys.modules[__name__]]))
+    sys.exit(main_of(__name__))

@@ -1,9 +1,8 @@
 """Requests per second and client CPU per request, for every peer."""
 
-import statistics
-from dataclasses import dataclass, field
 from typing import Any
 
+import rounds
 from peers import (
     HTTPS_POST,
     LARGE_GET,
@@ -11,7 +10,6 @@ from peers import (
     STATE,
     Peer,
     Run,
-    Sample,
     Workload,
     goose,
     hey,
@@ -24,9 +22,9 @@ from peers import (
     opscore_fast_requests_user,
     wrk,
 )
-from rig import BenchError, report
 from rig.options import Options
 from rig.targets import Target, at_least, at_most
+from rounds import Row, ratio
 
 HTTP_USER: Peer = locust_http_user.PEER
 FAST: Peer = locust_fast_http_user.PEER
@@ -38,6 +36,19 @@ OHA: Peer = oha.PEER
 GOOSE: Peer = goose.PEER
 HEY: Peer = hey.PEER
 K6: Peer = k6.PEER
+
+PEERS: list[Peer] = [
+    HTTP_USER,
+    FAST,
+    OURS,
+    OUR_HTTP_USER,
+    AGENTS,
+    WRK,
+    OHA,
+    GOOSE,
+    HEY,
+    K6,
+]
 
 _PLAN: list[tuple[Workload, int, list[Peer]]] = [
     (POST, 50, [HTTP_USER, OUR_HTTP_USER, FAST, OURS, WRK]),
@@ -57,7 +68,6 @@ _REQUIRED = {
     "post-https/50": 5.0,
 }
 
-
 _REQUIRED_OF_HTTP_USER = 20.0
 _REQUIRED_OF_AGENTS = 15.0  # times FastHttpUser's rate
 _AGENTS_CASE = "post/100"
@@ -65,121 +75,39 @@ _TEMPLATED_CASE = "state/100"
 _TEMPLATED_CPU = 1.25  # of wrk's constant request
 
 
-@dataclass
-class Row:
-    """All samples of one peer under one workload; None where there is none."""
-
-    workload: Workload
-    users: int
-    peer: Peer
-    absent: bool = False
-    samples: list[Sample | None] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """Name that --only matches."""
-        return f"{self.case}/{self.peer.label}"
-
-    @property
-    def case(self) -> str:
-        """What the rows to compare with have in common."""
-        return f"{self.workload.name}/{self.users}"
-
-    def median(self, value: str) -> float | None:
-        """Median of an attribute of the samples."""
-        values = [getattr(sample, value) for sample in self.samples if sample]
-        return statistics.median(values) if values else None
-
-    def share(self, cpu: str) -> float | None:
-        """Median share of one core, in percent."""
-        values = [getattr(s, cpu) / s.seconds * 100 for s in self.samples if s]
-        return statistics.median(values) if values else None
-
-
-def _plan(options: Options, absent: set[str]) -> list[Row]:
+def measure(options: Options, run: Run, absent: set[str]) -> list[Row]:
+    """Measure all peers in turn, round after round."""
     rows = [
-        Row(workload, users, peer, peer.label in absent)
+        Row(f"{workload.name}/{users}", peer, workload, users, peer.label in absent)
         for workload, users, peers in _PLAN
         for peer in peers
     ]
-    return [row for row in rows if options.wants(row.name)]
-
-
-def _measure(row: Row, run: Run, note: str) -> Sample | None:
-    try:
-        sample = row.peer.measure(row.workload, row.users, run)
-    except BenchError as error:
-        run.problem(f"{row.name} {note}", error)
-        return None
-    print(f"  {row.name} {note}: {sample.rate:,.0f} requests/s", flush=True)
-    if sample.failures:
-        run.problem(f"{row.name} {note}", f"{sample.failures} requests failed")
-    return sample
-
-
-def measure(options: Options, run: Run, absent: set[str]) -> list[Row]:
-    """Measure all peers in turn, round after round."""
-    rows = _plan(options, absent)
-    for number in range(1, options.rounds + 1):
-        for row in rows:
-            note = f"round {number}/{options.rounds}"
-            row.samples.append(None if row.absent else _measure(row, run, note))
-    return [] if all(row.absent for row in rows) else rows
-
-
-def ratio(rows: list[Row], row: Row, to: Peer, value: str = "rate") -> float | None:
-    """Median over the rounds of `row`'s value divided by that of peer `to` in the same round."""
-    other = next((r for r in rows if r.case == row.case and r.peer.label == to.label), None)
-    if other is None:
-        return None
-    pairs = zip(row.samples, other.samples, strict=True)
-    ratios = [getattr(a, value) / getattr(b, value) for a, b in pairs if a and b]
-    return statistics.median(ratios) if ratios else None
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{report.number(share)} %"
+    return rounds.measure(rows, options, lambda row: run)
 
 
 def as_table(rows: list[Row]) -> str:
     """The rows, with ratios to FastHttpUser and to wrk."""
-    head = ["workload/users/peer", "requests/s", "CPU us/req", "x FastHttpUser", "x wrk"]
-    head += ["x Fast (CPU)", "client core", "server core", "failed"]
-    lines = [
-        [
-            row.name,
-            "absent" if row.absent else report.number(row.median("rate")),
-            report.number(row.median("cpu_per_request"), 1),
-            report.number(ratio(rows, row, FAST), 2),
-            report.number(ratio(rows, row, WRK), 2),
-            report.number(ratio(rows, row, FAST, "requests_per_cpu_second"), 2),
-            _percent(row.share("client_cpu")),
-            _percent(row.share("server_cpu")),
-            "-" if row.absent else report.number(sum(s.failures for s in row.samples if s)),
-        ]
-        for row in rows
-    ]
-    return report.table(head, lines)
+    ratios = {
+        "x FastHttpUser": lambda row: ratio(rows, row, FAST),
+        "x wrk": lambda row: ratio(rows, row, WRK),
+        "x Fast (CPU)": lambda row: ratio(rows, row, FAST, "requests_per_cpu_second"),
+    }
+    return rounds.table("workload/users/peer", rows, ratios)
 
 
 def as_json(rows: list[Row]) -> list[dict[str, Any]]:
     """One object per row, with every sample."""
+    per_cpu = "requests_per_cpu_second"
     return [
-        {
-            "workload": row.workload.name,
-            "users": row.users,
-            "peer": row.peer.label,
-            "absent": row.absent,
-            "requests_per_second": row.median("rate"),
-            "cpu_us_per_request": row.median("cpu_per_request"),
-            "ratio_to_fasthttpuser": ratio(rows, row, FAST),
-            "ratio_to_wrk": ratio(rows, row, WRK),
-            "cpu_ratio_to_fasthttpuser": ratio(rows, row, FAST, "requests_per_cpu_second"),
-            "cpu_ratio_to_wrk": ratio(rows, row, WRK, "requests_per_cpu_second"),
-            "client_core_percent": row.share("client_cpu"),
-            "server_core_percent": row.share("server_cpu"),
-            "samples": [vars(sample) if sample else None for sample in row.samples],
-        }
+        rounds.as_json(
+            row,
+            {
+                "ratio_to_fasthttpuser": ratio(rows, row, FAST),
+                "ratio_to_wrk": ratio(rows, row, WRK),
+                "cpu_ratio_to_fasthttpuser": ratio(rows, row, FAST, per_cpu),
+                "cpu_ratio_to_wrk": ratio(rows, row, WRK, per_cpu),
+            },
+        )
         for row in rows
     ]
 
