@@ -74,7 +74,7 @@ def _measure(case: Case, options: Options, run: Run) -> Result | None:
             "agents.py",
             AGENTS,
             1,
-            run.nginx.url("http"),
+            run.server.url("http"),
             run.core,
             run.directory,
             limit=300,

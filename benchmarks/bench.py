@@ -7,10 +7,11 @@ import sys
 
 import agents
 import handshakes
+import http2
 import latency
 import memory
 import sections
 import throughput
 
 if __name__ == "__main__":
-    sys.exit(sections.main("bench", [throughput, memory, agents, handshakes, latency]))
+    sys.exit(sections.main("bench", [throughput, http2, memory, agents, handshakes, latency]))

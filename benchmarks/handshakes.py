@@ -60,11 +60,11 @@ def _round(result: Result, run: Run) -> dict[str, Any]:
         "heartbeat.py",
         result.user,
         result.users,
-        run.nginx.url("https"),
+        run.server.url("https"),
         run.core,
         run.directory,
         limit=120,
-        ca=run.nginx.prefix / "cert.pem" if result.verified else "",
+        ca=run.server.certificate if result.verified else "",
     )
 
 

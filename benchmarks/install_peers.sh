@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the load generators that the benchmark compares with into build/bench/peers, at pinned
-# versions: oha and goose from crates.io, hey as a Go module; wrk is Debian's and goes to the system.
+# versions: oha and goose from crates.io, hey as a Go module; wrk and h2load are Debian's and go to the system.
 # What is there already in this version is left alone. What can't be had is named, with the reason, and the
 # benchmark does without: the exit code is 0 all the same.
 #
@@ -53,9 +53,9 @@ go_install() {
 }
 
 if scripts/system-packages.sh bench; then
-    echo "wrk is there"
+    echo "wrk and h2load are there"
 else
-    echo "wrk is absent: the system packages of the benchmark could not be installed"
+    echo "wrk or h2load is absent: the system packages of the benchmark could not be installed"
 fi
 install_peer oha $OHA cargo cargo_install --version $OHA oha
 # A change of the program is a new version of it.

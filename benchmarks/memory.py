@@ -86,7 +86,7 @@ def _measure(case: Case, user: UserClass, options: Options, run: Run) -> Result 
             "idle.py",
             user,
             users,
-            run.nginx.url(case.workload.scheme),
+            run.server.url(case.workload.scheme),
             run.core,
             run.directory,
             limit=300,

@@ -14,7 +14,10 @@ test)
     tools=(openssl:openssl nginx:nginx-light curl:curl)
     tools+=(nghttp:nghttp2-client nghttpd:nghttp2-server nghttpx:nghttp2-proxy node:nodejs)
     ;;
-bench) tools=(openssl:openssl nginx:nginx-light wrk:wrk) ;;
+bench)
+    tools=(openssl:openssl nginx:nginx-light wrk:wrk)
+    tools+=(h2load:nghttp2-client nghttpd:nghttp2-server)
+    ;;
 *)
     echo "usage: scripts/system-packages.sh build|test|bench" >&2
     exit 2

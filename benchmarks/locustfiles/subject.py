@@ -20,6 +20,10 @@ HEADERS = json.loads(os.environ["BENCH_HEADERS"])
 
 _module, _, _name = os.environ["BENCH_CLASS"].partition(":")
 Base: Any = getattr(importlib.import_module(_module), _name)
+if "BENCH_HTTP2" in os.environ:
+    Base.http2 = os.environ["BENCH_HTTP2"]
+    Base.connections = int(os.environ["BENCH_CONNECTIONS"])
+    Base.ca_bundle = os.environ["BENCH_TRUSTED"] or None
 
 
 def memory() -> dict[str, int]:

@@ -5,23 +5,31 @@ from pathlib import Path
 from typing import Protocol
 
 from rig import BenchError
-from rig.nginx import ACCEPTED, ANSWER, LARGE, Nginx
+from rig.nginx import ACCEPTED, ANSWER, LARGE
+from rig.server import Server
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One kind of request. `content` is the length of the body of its answer, in bytes."""
+    """One kind of request.
+
+    scheme: one of `rig.server.SCHEMES`. content: length of the body of its answer, in bytes.
+    connections: those of HTTP/2, which the users share; None: HTTP/1.1, each user has its own.
+    """
 
     name: str
     scheme: str
     method: str
     path: str
     content: int
+    connections: int | None = None
 
 
 POST = Workload("post", "http", "POST", "/", len(ANSWER))
 LARGE_GET = Workload("get-100k", "http", "GET", "/100k", LARGE)
 HTTPS_POST = Workload("post-https", "https", "POST", "/", len(ANSWER))
+HTTP2_POST = Workload("post-h2c", "h2c", "POST", "/", len(ANSWER), connections=1)
+HTTP2_TLS_POST = Workload("post-h2", "h2", "POST", "/", len(ANSWER), connections=1)
 STATE = Workload("state", "http", "POST", "/v1/opscore/agent/[id]/state", len(ACCEPTED))
 """Every user registers an agent of its own and then updates its state, over and over."""
 
@@ -33,7 +41,7 @@ class Run:
     What went wrong in any of them is collected in `problems`.
     """
 
-    nginx: Nginx
+    server: Server
     core: int
     directory: Path
     seconds: float
@@ -72,11 +80,14 @@ class Sample:
         return self.requests / self.client_cpu
 
 
-def check_count(counted: int, nginx: Nginx, served_before: int) -> None:
-    """BenchError if a peer counted more requests than nginx answered since `served_before`."""
-    served = nginx.served() - served_before - 1
-    if counted > served:
-        raise BenchError(f"{counted} requests were counted, but nginx answered {served}")
+def check_count(counted: int, server: Server, served_before: int | None) -> None:
+    """BenchError if a peer counted more requests than were answered since `served_before`."""
+    served = server.served()
+    if served is None or served_before is None:
+        return
+    answered = served - served_before - 1
+    if counted > answered:
+        raise BenchError(f"{counted} requests were counted, but the server answered {answered}")
 
 
 class Peer(Protocol):

@@ -31,7 +31,7 @@ class Finished:
     client_cpu: float
     server_cpu: float
     seconds: float
-    served_before: int
+    served_before: int | None
 
 
 def find(name: str) -> str | None:
@@ -61,9 +61,9 @@ def execute(command: Sequence[str], run: Run, env: Mapping[str, str] | None = No
     """Run `command` on the client's core, with `env` besides ours; BenchError if it failed."""
     name = Path(command[0]).name
     output = run.directory / f"{name}.out"
-    served = run.nginx.served()
+    served = run.server.served()
     started = time.perf_counter()
-    server_before = machine.process_cpu(run.nginx.worker_pid)
+    server_before = machine.process_cpu(run.server.worker_pid)
     with output.open("wb") as log:
         child = process.start(
             command, run.core, log, env=os.environ | (env or {}), errors=subprocess.STDOUT
@@ -73,7 +73,7 @@ def execute(command: Sequence[str], run: Run, env: Mapping[str, str] | None = No
     finally:
         process.stop(child)
     wall = time.perf_counter() - started
-    server = machine.process_cpu(run.nginx.worker_pid) - server_before
+    server = machine.process_cpu(run.server.worker_pid) - server_before
     if child.returncode:
         raise BenchError(f"{name} failed: {process.last_line(output)}")
     cpu = usage.ru_utime + usage.ru_stime
@@ -82,7 +82,7 @@ def execute(command: Sequence[str], run: Run, env: Mapping[str, str] | None = No
 
 def sample(counted: Counted, finished: Finished, workload: Workload, run: Run) -> Sample:
     """The measurement, if what was counted can be true; else BenchError."""
-    check_count(counted.requests, run.nginx, finished.served_before)
+    check_count(counted.requests, run.server, finished.served_before)
     if counted.requests <= 0 or counted.seconds <= 0:
         raise BenchError("not one request was counted")
     if counted.content is not None and counted.content < workload.content and not counted.failures:

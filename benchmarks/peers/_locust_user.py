@@ -4,8 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rig import BenchError, locust_run
+from rig.server import Server
 
 from peers import STATE, Run, Sample, Workload, check_count
+
+
+def _http2(workload: Workload, server: Server) -> dict[str, object]:
+    """What locustfiles/subject.py makes of HTTP/2; nothing for HTTP/1.1."""
+    if workload.connections is None:
+        return {}
+    return {
+        "http2": "prior-knowledge" if workload.scheme == "h2c" else "auto",
+        "connections": workload.connections,
+        "trusted": server.certificate or "",
+    }
 
 
 @dataclass(frozen=True)
@@ -25,12 +37,12 @@ class LocustUser:
 
     def measure(self, workload: Workload, users: int, run: Run) -> Sample:
         """Requests and CPU over the steady part of one run."""
-        served = run.nginx.served()
+        served = run.server.served()
         got = locust_run.run(
             "state.py" if workload is STATE else "saturated.py",
             self.user,
             users,
-            run.nginx.url(workload.scheme),
+            run.server.url(workload.scheme),
             run.core,
             run.directory,
             limit=run.seconds + run.warmup + 60,
@@ -38,9 +50,10 @@ class LocustUser:
             path=workload.path,
             seconds=run.seconds,
             warmup=run.warmup,
-            server_pid=run.nginx.worker_pid,
+            server_pid=run.server.worker_pid,
+            **_http2(workload, run.server),
         )
-        check_count(got["total"], run.nginx, served)
+        check_count(got["total"], run.server, served)
         if got["requests"] <= 0:
             raise BenchError("not one request was counted")
         content = got["bytes"] / got["requests"]

@@ -23,7 +23,7 @@ class Goose:
 
     def measure(self, workload: Workload, users: int, run: Run) -> Sample:
         """One run of goose; its CPU is that from the first request to the end."""
-        command = [_command.require(_COMMAND), "--host", run.nginx.url(workload.scheme)]
+        command = [_command.require(_COMMAND), "--host", run.server.url(workload.scheme)]
         command += ["--users", str(users), "--increase-rate", str(users * 10)]
         command += ["--run-time", f"{max(1, round(run.seconds))}s", "--no-reset-metrics"]
         command += ["--no-telnet", "--no-gzip", "--no-print-metrics", "--quiet", "--quiet"]

@@ -45,7 +45,7 @@ class Hey:
         command += ["-H", f"Authorization: {HEADERS['Authorization']}"]
         if workload.method == "POST":
             command += ["-d", json.dumps(BODY)]
-        command += [run.nginx.url(workload.scheme) + workload.path]
+        command += [run.server.url(workload.scheme) + workload.path]
         finished = _command.execute(command, run)
         seconds = _value(r"^\s*Total:\s+([\d.]+) secs", finished.output)
         rate = _value(r"^\s*Requests/sec:\s+([\d.]+)", finished.output)

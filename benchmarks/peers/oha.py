@@ -10,7 +10,7 @@ from peers import Run, Sample, Workload, _command
 
 
 class Oha:
-    """oha; a user is a connection."""
+    """oha; a user is a connection, or a stream of HTTP/2."""
 
     label = "oha"
 
@@ -20,16 +20,19 @@ class Oha:
 
     def measure(self, workload: Workload, users: int, run: Run) -> Sample:
         """One run of oha; its CPU is that of the whole process."""
-        command = [_command.require("oha"), "-c", str(users), "-z", f"{run.seconds:g}s"]
+        connections = workload.connections or users
+        command = [_command.require("oha"), "-c", str(connections), "-z", f"{run.seconds:g}s"]
+        if workload.connections:
+            command += ["--http2", "-p", str(users // connections)]
         # The requests under way at the end are waited for: they would count as failed.
         command += ["-w", "--no-tui", "--output-format", "json", "-m", workload.method]
         for name, value in HEADERS.items():
             command += ["-H", f"{name}: {value}"]
         if workload.method == "POST":
             command += ["-d", json.dumps(BODY)]
-        if workload.scheme == "https":
+        if workload.scheme in ("https", "h2"):
             command += ["--insecure"]
-        command += [run.nginx.url(workload.scheme) + workload.path]
+        command += [run.server.url(workload.scheme) + workload.path]
         finished = _command.execute(command, run)
         try:
             got = json.loads(finished.output)

@@ -30,7 +30,7 @@ class Wrk:
             script, path = _SCENARIO, ""
         command = [_command.require("wrk"), "-t", "1", "-c", str(users)]
         command += ["-d", f"{max(1, round(run.seconds))}s", "-s", str(script)]
-        command += [run.nginx.url(workload.scheme) + path]
+        command += [run.server.url(workload.scheme) + path]
         env = {
             "BENCH_METHOD": workload.method,
             "BENCH_BODY": json.dumps(BODY),

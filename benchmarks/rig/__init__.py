@@ -1,4 +1,4 @@
-"""What every benchmark needs: pinned processes, nginx, headless Locust runs, tables."""
+"""What every benchmark needs: pinned processes, servers, headless Locust runs, tables."""
 
 
 class BenchError(Exception):

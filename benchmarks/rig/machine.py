@@ -59,6 +59,8 @@ def versions() -> dict[str, str | None]:
         found[name.removeprefix("bench-")] = (
             version.read_text().strip() if version.is_file() else None
         )
+    found["h2load"] = _first_line(["h2load", "--version"])
+    found["nghttpd"] = _first_line(["nghttpd", "--version"])
     found["openssl"] = _first_line(["openssl", "version"])
     return found
 

@@ -3,7 +3,6 @@
 import os
 import resource
 import shutil
-import socket
 import string
 import subprocess
 import time
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from rig import BenchError, process
+from rig.server import SCHEMES, base_url, free_ports
 
 _TEMPLATE = Path(__file__).parents[1] / "nginx.conf"
 
@@ -27,15 +27,6 @@ ACCEPTED = '{"status":"success","message":"State update accepted"}'
 
 LARGE = 100_000
 """Bytes in the answer to `GET /100k`."""
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports on 127.0.0.1 that nothing listens on; all held at once, so that they differ."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in held]
-    for sock in held:
-        sock.close()
-    return ports
 
 
 def _make_certificate(prefix: Path) -> None:
@@ -59,11 +50,16 @@ class Nginx:
         self.core = core
         self.worker_pid = 0
         self._master: subprocess.Popen[bytes] | None = None
-        self._ports = _free_ports(2)
+        self._ports = dict(zip(SCHEMES, free_ports(len(SCHEMES)), strict=True))
+
+    @property
+    def certificate(self) -> Path:
+        """The file of its certificate, which is its own CA."""
+        return self.prefix / "cert.pem"
 
     def url(self, scheme: str) -> str:
-        """Base URL for `scheme`, "http" or "https"."""
-        return f"{scheme}://127.0.0.1:{self._ports[scheme == 'https']}"
+        """Base URL for one of `SCHEMES`."""
+        return base_url(scheme, self._ports[scheme])
 
     def served(self) -> int:
         """Requests that nginx has answered since its start, this one included."""
@@ -78,8 +74,7 @@ class Nginx:
             affinity=format(1 << self.core, "b"),
             files=files,
             connections=connections,
-            http_port=self._ports[0],
-            https_port=self._ports[1],
+            **{f"{scheme}_port": port for scheme, port in self._ports.items()},
             answer=ANSWER,
             registered=REGISTERED,
             accepted=ACCEPTED,
