@@ -8,11 +8,12 @@ import locust  # noqa: F401
 # isort: on
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ALL_USERS, Users, local_environment
+from helpers import ALL_USERS, Connect, Users, client_of, local_environment
 from helpers_http2 import as_json
 from locust.env import Environment
 from parity import Listen, Subject
@@ -105,6 +106,12 @@ def users(request: pytest.FixtureRequest) -> Users:
     """Locust's classes and ours in turn."""
     users: Users = request.param
     return users
+
+
+@pytest.fixture(params=["FastHttpUser", "HttpUser"])
+def connect(request: pytest.FixtureRequest, environment: Environment) -> Connect:
+    """Makes clients of our classes in turn (`helpers.client_of`)."""
+    return partial(client_of, environment, request.param)
 
 
 @pytest.fixture

@@ -66,6 +66,25 @@ ALL_HTTP_USERS = _chosen(LOCUST_HTTP, OURS_HTTP)
 """The same of HttpUser."""
 
 
+Connect = Callable[..., Any]
+"""Makes a client of a user class for a port or a URL: see `client_of`."""
+
+
+def client_of(
+    environment: Environment, name: str, target: Any, *, verify: bool = False, **attributes: Any
+) -> Any:
+    """The client of a user of one of our classes, by its name, for a port or a URL.
+
+    attributes: of the user class. verify: of an HttpUser's client.
+    """
+    url = target if isinstance(target, str) else target.url
+    base = getattr(importlib.import_module("opscore_fast"), name)
+    client = type("TestedUser", (base,), {"host": url, **attributes})(environment).client
+    if name == "HttpUser":
+        client.verify = verify
+    return client
+
+
 def wait_until(condition: Callable[[], Any], what: str = "") -> Any:
     """Wait until the condition holds and return its value; fail after `WAIT` seconds."""
     with gevent.Timeout(WAIT, AssertionError(f"waited in vain for {what or condition}")):

@@ -6,34 +6,19 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
 from conftest import Listen
+from helpers import Connect
 from locust.env import Environment
 from servers import CERTIFICATES, Listener, ServerError
 
 IP_BIND_ADDRESS_NO_PORT = 24
 AUTHORITY = CERTIFICATES / "authority.pem"
-
-Connect = Callable[..., Any]
-
-
-@pytest.fixture(params=["FastHttpUser", "HttpUser"])
-def connect(request: pytest.FixtureRequest, environment: Environment) -> Connect:
-    """Makes a client of one of our classes for a URL, with attributes of the user class."""
-    import opscore_fast
-
-    base = getattr(opscore_fast, request.param)
-
-    def client(url: str, **attributes: Any) -> Any:
-        made = type("TestedUser", (base,), {"host": url, **attributes})(environment)
-        return made.client
-
-    return client
 
 
 def lookups() -> int:
@@ -133,9 +118,8 @@ def test_unix_socket(
         unix_socket=path,
         tls_server_name="any.example",
     )
-    options = {"verify": False} if certificate and hasattr(client, "verify") else {}
-    assert [client.get("/ok", **options).text for _ in range(3)] == ["ok"] * 3
-    assert client.get("/token/far", **options).text == "far"
+    assert [client.get("/ok").text for _ in range(3)] == ["ok"] * 3
+    assert client.get("/token/far").text == "far"
     assert lookups() == before
     assert app.counts()["connections"] == 1
     [host] = {request["headers"]["host"] for request in lower(app.requests())}
@@ -224,7 +208,9 @@ def test_ipv6_literal(listen: Listen, connect: Connect, host: str, certificate: 
     except ServerError:
         pytest.skip("no IPv6 here")
     scheme = "https" if certificate else "http"
-    client = connect(f"{scheme}://{host}:{app.port}", insecure=False, ca_bundle=AUTHORITY)
+    client = connect(
+        f"{scheme}://{host}:{app.port}", insecure=False, verify=True, ca_bundle=AUTHORITY
+    )
     assert client.get("/ok").text == "ok"
     [request] = lower(app.requests())
     assert request["headers"]["host"] == f"[::1]:{app.port}"

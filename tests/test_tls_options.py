@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import gevent.ssl
 import pytest
 from conftest import Listen
 from geventhttpclient.client import HTTPClientPool
-from helpers import LOCUST, OURS, Users, make_user
+from helpers import LOCUST, OURS, Connect, Users, make_user
 from locust.env import Environment
 from locust.exception import LocustError
 from servers import CERTIFICATES, Listener
@@ -22,25 +21,6 @@ AUTHORITY = CERTIFICATES / "authority.pem"
 CLIENT = CERTIFICATES / "client.pem"
 LOCKED = CERTIFICATES / "client-locked.pem"
 PASSWORD = "correct horse"
-
-Connect = Callable[..., Any]
-
-
-@pytest.fixture(params=["FastHttpUser", "HttpUser"])
-def connect(request: pytest.FixtureRequest, environment: Environment) -> Connect:
-    """Makes a client of one of our classes for a port, with attributes of the user class."""
-    import opscore_fast
-
-    base = getattr(opscore_fast, request.param)
-
-    def client(port: Listener | str, **attributes: Any) -> Any:
-        url = port if isinstance(port, str) else port.url
-        made = type("TestedUser", (base,), {"host": url, **attributes})(environment)
-        if request.param == "HttpUser":
-            made.client.verify = attributes.get("verify", False)
-        return made.client
-
-    return client
 
 
 def error_of(response: Any) -> Any:
