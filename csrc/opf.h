@@ -204,6 +204,10 @@ typedef struct opf_pool_options {
                                    1 to one that speaks HTTP/2 (and agents have pools of their own)
                                  */
     uint32_t http2_window;      /* bytes of a stream that the server may send ahead; 0: 1 MiB */
+    uint32_t http2_connection_window; /* likewise of all streams of a connection, 65,535 or more; 0:
+                                         16 MiB */
+    uint32_t http2_streams; /* of a connection at a time at most, if the server allows more; 0: as
+                               many as that allows */
     opf_timeouts timeouts;      /* of requests that have none of their own */
     size_t max_headers;         /* of a response, status line and trailers included; 0: 64 KiB */
     size_t max_body;            /* of a response, as sent and decoded; 0: 1 GiB */

@@ -106,6 +106,9 @@ class Pool:
         delay: bool = False,
         http2: int = 0,
         http2_connections: int = 0,
+        http2_window: int = 0,
+        http2_connection_window: int = 0,
+        http2_streams: int = 0,
     ) -> None:
         """Times in seconds (0: no limit), sizes in bytes (0: the engine's default).
 

@@ -71,8 +71,7 @@ def _explain_class(kind: Any, host: str | None, seconds: float) -> bool:
     except Exception as error:
         print(f"{name}: its on_start failed, which has to run once: {error!r}\n")
         return False
-    spoken = describe_http2(of_user(user))
-    print(explain(plan) + (f"\n  {spoken}" if spoken else "") + "\n")
+    print(f"{explain(plan)}\n  {describe_http2(of_user(user), plan.places)}\n")
     return True
 
 

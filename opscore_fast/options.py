@@ -27,6 +27,12 @@ ClientCert = StrPath | tuple[StrPath, StrPath] | tuple[StrPath, StrPath, str]
 
 CONNECTIONS_MAX = 65535
 
+WINDOW_MAX = 2**31 - 1
+"""Bytes: RFC 9113, 6.9.1."""
+
+CONNECTION_WINDOW_MIN = 65535
+"""Bytes: what a connection begins with (RFC 9113, 6.9.2)."""
+
 KEEPALIVE_MAX = 32767
 """Seconds: what Linux takes."""
 
@@ -46,6 +52,18 @@ class ConnectionOptions:
     requests at a time as the server allows; others wait, and the waiting is no part of their
     response time. If the server chooses HTTP/1.1 they are as many, and each carries one request.
     None: each user has a connection of its own."""
+
+    http2_window: int | None = None
+    """HTTP/2: bytes of one response that a server may send ahead of what has arrived, or of what a
+    task has taken of a stream: SETTINGS_INITIAL_WINDOW_SIZE. None: 1 MiB."""
+
+    http2_connection_window: int | None = None
+    """HTTP/2: bytes of all responses on a connection that a server may send ahead, 65,535 or more.
+    None: 16 MiB."""
+
+    http2_streams: int | None = None
+    """HTTP/2: requests that a connection carries at a time, if the server allows more; others wait.
+    None: as many as the server allows."""
 
     ca_bundle: StrPath | None = None
     """PEM file, or directory of hashed certificates, to trust instead of the system's CAs when
@@ -100,6 +118,9 @@ class Options(TypedDict, total=False):
 
     http2: bool | str | None
     connections: int | None
+    http2_window: int | None
+    http2_connection_window: int | None
+    http2_streams: int | None
     ca_bundle: StrPath | None
     client_cert: ClientCert | None
     tls_server_name: str | None
@@ -154,7 +175,12 @@ def pool_arguments(
     http2 = _http2(options)
     arguments = {
         "http2": http2,
-        "http2_connections": _connections(options, http2) or 0,
+        "http2_connections": _http2_number(options, http2, "connections", 1, CONNECTIONS_MAX),
+        "http2_window": _http2_number(options, http2, "http2_window", 1, WINDOW_MAX),
+        "http2_connection_window": _http2_number(
+            options, http2, "http2_connection_window", CONNECTION_WINDOW_MIN, WINDOW_MAX
+        ),
+        "http2_streams": _http2_number(options, http2, "http2_streams", 1, WINDOW_MAX),
         "server_name": _text(options, "tls_server_name"),
         "tls_resume": bool(options.get("tls_session_resumption")),
         "sources": _source_addresses(options),
@@ -185,28 +211,35 @@ def _http2(options: Options) -> int:
     return _HTTP2[given]
 
 
-def _connections(options: Options, http2: int) -> int | None:
-    given = options.get("connections")
+def _http2_number(options: Options, http2: int, name: str, least: int, most: int) -> int:
+    """Return an option that only HTTP/2 has; 0 for None."""
+    given = options.get(name)
     if given is None:
-        return None
+        return 0
     if isinstance(given, bool) or not isinstance(given, int):
-        raise TypeError("connections is a number or None")
-    if not 1 <= given <= CONNECTIONS_MAX:
-        raise ValueError(f"connections is 1 to {CONNECTIONS_MAX}, not {given}")
+        raise TypeError(f"{name} is a number or None")
+    if not least <= given <= most:
+        raise ValueError(f"{name} is {least} to {most}, not {given}")
     if not http2:
-        raise ValueError("connections has no effect without http2")
+        raise ValueError(f"{name} has no effect without http2")
     return given
 
 
-def describe_http2(options: Options) -> str:
-    """Return in words how agents with these options speak HTTP/2; empty if they don't."""
+def describe_http2(options: Options, places: Iterable[str]) -> str:
+    """Return in words which HTTP agents with these options speak to places (scheme://host)."""
     http2 = _http2(options)
-    if not http2:
-        return ""
-    how = "with prior knowledge" if http2 == _HTTP2["prior-knowledge"] else "by https, if chosen"
-    connections = _connections(options, http2)
+    by_http = [place for place in places if place.startswith("http:")]
+    if http2 == _HTTP2["prior-knowledge"]:
+        spoken = "HTTP/2 with prior knowledge"
+    elif http2 == _HTTP2["auto"]:
+        spoken = "HTTP/2 by https, where the server chooses it"
+        if by_http:
+            spoken += f"; HTTP/1.1 to {', '.join(by_http)}"
+    else:
+        spoken = "HTTP/1.1"
+    connections = options.get("connections")
     shared = f"{connections} connections for the agents of a thread"
-    return f"HTTP/2 {how}; {shared if connections else 'a connection for each agent'}"
+    return f"{spoken}; {shared if connections else 'a connection for each agent'}"
 
 
 _Shared = TypeVar("_Shared")

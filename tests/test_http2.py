@@ -9,8 +9,9 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +19,17 @@ import gevent
 import gevent.server
 import pytest
 from conftest import Listen
-from helpers import free_port, read_csv, refusing_port, wait_until
+from helpers import Connect, free_port, read_csv, refusing_port, wait_until
 from locust.env import Environment
 from servers import CERTIFICATES, Listener, child_environment
 
 CERTIFICATE = CERTIFICATES / "localhost.pem"
 
-Connect = Callable[..., Any]
 
-
-@pytest.fixture(params=["FastHttpUser", "HttpUser"])
-def connect(request: pytest.FixtureRequest, environment: Environment) -> Connect:
-    """Makes a client of one of our classes for a URL, with attributes of the user class."""
-    import opscore_fast
-
-    base = getattr(opscore_fast, request.param)
-
-    def client(url: str, **attributes: Any) -> Any:
-        given = {"http2": "prior-knowledge", **attributes}
-        made = type("TestedUser", (base,), {"host": url, **given})(environment)
-        if request.param == "HttpUser":
-            made.client.verify = False
-        return made.client
-
-    return client
+@pytest.fixture
+def connect(connect: Connect) -> Connect:
+    """The same, with prior knowledge of HTTP/2 where nothing else is said."""
+    return partial(connect, http2="prior-knowledge")
 
 
 def connections() -> int:
@@ -174,6 +162,18 @@ def test_bodies(url: str, connect: Connect, size: int) -> None:
     assert client.get(f"/ok?size={size}").text == text
 
 
+@pytest.mark.parametrize(("window", "connection_window"), [(1000, 65535), (8 << 20, 64 << 20)])
+def test_windows(url: str, connect: Connect, window: int, connection_window: int) -> None:
+    """Large bodies both ways, beside one another."""
+    client = connect(url, http2_window=window, http2_connection_window=connection_window)
+    text = "abcdefghijklmnopqrstuvwxyz" * 40_000
+    jobs = [gevent.spawn(client.get, f"/ok?size={len(text)}") for _ in range(3)]
+    jobs += [gevent.spawn(client.post, "/echo", data=text.encode()) for _ in range(3)]
+    gevent.joinall(jobs)
+    assert [job.value.text for job in jobs[:3]] == [text] * 3
+    assert [job.value.json()["body"] for job in jobs[3:]] == [text] * 3
+
+
 def test_redirects_and_cookies(url: str, connect: Connect, app: Listener) -> None:
     response = connect(url).get("/redirect/2?header=Set-Cookie:a=b")
     assert (response.status_code, response.text, len(response.history)) == (200, "ok", 2)
@@ -288,10 +288,21 @@ def test_nobody_listens(connect: Connect) -> None:
         ),
         ({"connections": 0}, "connections is 1 to 65535, not 0"),
         ({"http2": False, "connections": 2}, "connections has no effect without http2"),
+        ({"http2_window": 0}, "http2_window is 1 to 2147483647, not 0"),
+        ({"http2_window": 2**31}, "http2_window is 1 to 2147483647, not 2147483648"),
+        ({"http2_window": 1e6}, "http2_window is a number or None"),
+        ({"http2_window": True}, "http2_window is a number or None"),
+        ({"http2": None, "http2_window": 1}, "http2_window has no effect without http2"),
+        (
+            {"http2_connection_window": 65534},
+            "http2_connection_window is 65535 to 2147483647, not 65534",
+        ),
+        ({"http2_streams": 0}, "http2_streams is 1 to 2147483647, not 0"),
+        ({"http2": False, "http2_streams": 2}, "http2_streams has no effect without http2"),
     ],
 )
 def test_bad_options(connect: Connect, attributes: dict[str, Any], text: str) -> None:
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises((ValueError, TypeError), match=f"^{text}$"):
         connect("http://127.0.0.1:1", **attributes)
 
 

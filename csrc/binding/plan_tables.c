@@ -626,6 +626,8 @@ int plan_copy_options(opf_plan *plan, const opf_pool_options *options)
         .http2 = options->http2,
         .http2_connections = options->http2_connections,
         .http2_window = options->http2_window,
+        .http2_connection_window = options->http2_connection_window,
+        .http2_streams = options->http2_streams,
         .timeouts = options->timeouts,
         .max_headers = options->max_headers,
         .max_body = options->max_body,

@@ -512,7 +512,9 @@ static opf_mux *new_mux(opf_conn *conn)
     const opf_pool_options *options = &conn->origin->pool->options;
     opf_h2_options h2 = {.max_headers = options->max_headers,
                          .max_body = options->max_body,
-                         .window = options->http2_window};
+                         .window = options->http2_window,
+                         .connection_window = options->http2_connection_window,
+                         .max_streams = options->http2_streams};
     opf_mux *mux = opf_mem_zalloc(sizeof(*mux));
     if (!mux)
         return NULL;

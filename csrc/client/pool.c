@@ -9,10 +9,20 @@
 
 #define DEFAULT_CONCURRENCY 10
 #define DEFAULT_HTTP2_WINDOW (1U << 20)
-#define HTTP2_WINDOW_MAX 0x7fffffffU /* RFC 9113, 6.9.1 */
+#define DEFAULT_HTTP2_CONNECTION_WINDOW (16U << 20)
+#define HTTP2_WINDOW_MAX 0x7fffffffU        /* RFC 9113, 6.9.1 */
+#define HTTP2_CONNECTION_WINDOW_MIN 0xffffU /* it begins with that (6.9.2) */
 #define DEFAULT_MAX_HEADERS (64U << 10)
 #define DEFAULT_MAX_BODY (1U << 30)
 #define MAX_HEADERS_MAX (16U << 20) /* places in a head are 32 bits wide */
+
+/* The value, or the default for 0, as far as it may be. */
+static uint32_t within(uint32_t value, uint32_t by_default, uint32_t least, uint32_t most)
+{
+    if (!value)
+        return by_default;
+    return value < least ? least : value > most ? most : value;
+}
 
 /* Takes what the connections of all pools with such options have in common, and copies the rest. */
 static int take_options(opf_pool *pool, const opf_pool_options *options, char *text, size_t size)
@@ -36,10 +46,10 @@ static int take_options(opf_pool *pool, const opf_pool_options *options, char *t
         own->concurrency = DEFAULT_CONCURRENCY;
     if (!own->http2_connections)
         own->http2_connections = 1;
-    if (!own->http2_window)
-        own->http2_window = DEFAULT_HTTP2_WINDOW;
-    if (own->http2_window > HTTP2_WINDOW_MAX)
-        own->http2_window = HTTP2_WINDOW_MAX;
+    own->http2_window = within(own->http2_window, DEFAULT_HTTP2_WINDOW, 1, HTTP2_WINDOW_MAX);
+    own->http2_connection_window =
+        within(own->http2_connection_window, DEFAULT_HTTP2_CONNECTION_WINDOW,
+               HTTP2_CONNECTION_WINDOW_MIN, HTTP2_WINDOW_MAX);
     if (!own->max_headers)
         own->max_headers = DEFAULT_MAX_HEADERS;
     if (own->max_headers > MAX_HEADERS_MAX)

@@ -7,9 +7,6 @@
 #include "http/h2_errors.h"
 #include "http/h2_head.h"
 
-/* What may be on its way to us over all streams: the streams' own windows bound what is held. */
-#define CONNECTION_WINDOW (16 << 20)
-
 /* Streams until the server has said how many it takes: no server should take fewer (RFC
  * 9113, 6.5.2).
  */
@@ -495,7 +492,7 @@ int opf_h2_init(opf_h2 *h2, const opf_h2_options *options, const opf_h2_events *
     if (nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings,
                                 sizeof(settings) / sizeof(*settings)) == 0 &&
         nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0,
-                                              CONNECTION_WINDOW) == 0)
+                                              (int32_t)options->connection_window) == 0)
         return 0;
     opf_h2_fini(h2);
     return OPF_ENOMEM;
@@ -574,6 +571,8 @@ uint32_t opf_h2_room(const opf_h2 *h2)
                                  : STREAMS_BEFORE_SETTINGS;
     if (!most && !h2->n_streams) /* none at all for now: one shall see whether that changes */
         return 1;
+    if (h2->options.max_streams && most > h2->options.max_streams)
+        most = h2->options.max_streams;
     return most > h2->n_streams ? most - h2->n_streams : 0;
 }
 

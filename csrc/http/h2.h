@@ -53,9 +53,11 @@ typedef struct opf_h2_events {
 } opf_h2_events;
 
 typedef struct opf_h2_options {
-    size_t max_headers; /* of a response, its trailers included */
-    size_t max_body;    /* of a response that is not streamed */
-    uint32_t window;    /* bytes of a stream that may come before somebody takes them */
+    size_t max_headers;         /* of a response, its trailers included */
+    size_t max_body;            /* of a response that is not streamed */
+    uint32_t window;            /* bytes of a stream that may come before somebody takes them */
+    uint32_t connection_window; /* bytes that may be on their way over all streams */
+    uint32_t max_streams;       /* at a time, however many the server takes; 0: as many as those */
 } opf_h2_options;
 
 typedef struct opf_h2 {
@@ -111,7 +113,7 @@ bool opf_h2_wants_write(const opf_h2 *h2);
 /* True when the session is at its end: nothing more will come of it. */
 bool opf_h2_is_over(const opf_h2 *h2);
 
-/* How many more streams the server takes now. */
+/* How many more streams may be begun now. */
 uint32_t opf_h2_room(const opf_h2 *h2);
 
 /* What the end of the connection means for a stream: its failure and detail are filled in. */
