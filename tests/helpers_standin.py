@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from servers import CERTIFICATES
+
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = (sys.executable, "-m", "opscore_fast", "standin")
 KEY = "test-api-key"
+AUTHORITY = str(CERTIFICATES / "authority.pem")
+TLS = ("--tls-cert", str(CERTIFICATES / "localhost.pem"))
+"""Options for a stand-in with TLS, whose certificate is AUTHORITY's."""
 TIMEOUT_S = 30
 """Seconds after which a test gives up waiting."""
 
@@ -34,11 +40,19 @@ class Standin:
     """A running stand-in."""
 
     process: subprocess.Popen[str]
-    port: int
+    url: str
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.url.startswith("https:"):
+            context = ssl.create_default_context(cafile=AUTHORITY)
+            return http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=TIMEOUT_S, context=context
+            )
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
 
     def ask(
         self,
@@ -48,12 +62,13 @@ class Standin:
         key: str | None = KEY,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Sends one request on a connection of its own; `body` is bytes, else sent as JSON."""
+        """Sends one HTTP/1.1 request on a connection of its own; `body` is bytes, else sent as
+        JSON."""
         sent = {"Content-Type": "application/json"} if body is not None else {}
         if key is not None:
             sent["Authorization"] = f"Bearer {key}"
         payload = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
+        connection = self._connection()
         try:
             connection.request(method, path, payload, {**sent, **(headers or {})})
             response = connection.getresponse()
@@ -70,6 +85,11 @@ class Standin:
         """Requests answered so far, by endpoint and status."""
         counters: dict[str, dict[str, int]] = self.ask("GET", "/standin/counters").body
         return counters
+
+    def protocols(self) -> dict[str, int]:
+        """Requests answered so far, by version of HTTP."""
+        protocols: dict[str, int] = self.ask("GET", "/standin/protocols").body
+        return protocols
 
     def stop(self) -> tuple[int, str]:
         """Stops it; gives its exit code and what it wrote after its first line."""
@@ -126,8 +146,8 @@ def running_standin(*options: str, **environment: str) -> Iterator[Standin]:
     try:
         assert process.stdout is not None
         ready = process.stdout.readline()
-        assert "http://" in ready, ready + process.stdout.read()
-        yield Standin(process, int(ready.rstrip().rpartition(":")[2]))
+        assert "://" in ready, ready + process.stdout.read()
+        yield Standin(process, ready.split()[-1])
     finally:
         process.kill()
         process.communicate()

@@ -15,26 +15,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers_http2 import tool
 from helpers_standin import (
+    AUTHORITY,
     KEY,
     NOTIFY,
     ROOT,
     TIMEOUT_S,
+    TLS,
     Answer,
     Standin,
     registration,
     run_standin,
     running_standin,
 )
+from servers import CERTIFICATES, frames
 
 SURROGATE = b'"\\ud800"'
+CLIENT = str(CERTIFICATES / "client.pem")
+LOCKED = str(CERTIFICATES / "client-locked.pem")
 DEFINITION = {"id": "workflow-1", "name": "A workflow", "tasks": [{"taskId": "step_1"}]}
 NOT_AN_OBJECT = "Input should be a valid dictionary or object to extract fields from"
 
 
-@pytest.fixture(scope="module")
-def standin() -> Iterator[Standin]:
-    with running_standin() as standin:
+HTTP2 = ("--http2",)
+
+
+@pytest.fixture(scope="module", params=[(), HTTP2], ids=["", "http2"])
+def standin(request: pytest.FixtureRequest) -> Iterator[Standin]:
+    """Each of the servers; what asks it speaks HTTP/1.1."""
+    with running_standin(*request.param) as standin:
         yield standin
 
 
@@ -553,6 +563,96 @@ def test_a_client_that_leaves_in_the_middle_of_a_body(standin: Standin, agent: s
     assert standin.counters().get(path) == before.get(path)
 
 
+# ---- HTTP/2 and TLS
+
+
+def curl(standin: Standin, path: str, *options: str) -> tuple[str, list[str], str]:
+    """Ask by curl; returns the version of HTTP, what the head says but for its server, the body."""
+    command = [tool("curl"), "-sS", "-i", "-m", str(TIMEOUT_S), "--cacert", AUTHORITY]
+    command += ["-H", f"Authorization: Bearer {KEY}", *options, standin.url + path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * TIMEOUT_S)
+    assert done.returncode == 0, done.stderr
+    head, _, body = done.stdout.partition("\n\n")
+    first, *lines = head.splitlines()
+    version, status = first.split()[:2]
+    named = sorted(line for line in map(str.lower, lines) if line[:5] not in ("date:", "serve"))
+    return version.removeprefix("HTTP/"), [status, *named], body
+
+
+@pytest.mark.parametrize(
+    ("options", "choice", "spoken"),
+    [
+        ((), "--http2", "1.1"),  # by the header Upgrade, which servers may leave aside
+        (HTTP2, "--http1.1", "1.1"),
+        (HTTP2, "--http2-prior-knowledge", "2"),
+        (TLS, "--http2", "1.1"),
+        ((*HTTP2, *TLS), "--http1.1", "1.1"),
+        ((*HTTP2, *TLS), "--http2", "2"),
+    ],
+)
+def test_protocols(options: tuple[str, ...], choice: str, spoken: str) -> None:
+    with running_standin(*options) as standin:
+        assert standin.url.startswith("https:" if TLS[0] in options else "http:")
+        version, _, body = curl(standin, "/health", choice)
+        assert (version, body) == (spoken, '{"status":"ok"}')
+        assert standin.ask("POST", "/standin/protocols").status == 405
+        assert standin.protocols() == {spoken: 1}
+        assert standin.ask("GET", "/health").status == 200
+        expected = {"1.1": 2} if spoken == "1.1" else {"1.1": 1, "2": 1}
+        assert standin.protocols() == expected
+        assert standin.counters() == {"GET /health": {"200": 2}}
+
+
+@pytest.mark.parametrize("options", [HTTP2, (*HTTP2, *TLS)], ids=["http", "https"])
+def test_the_same_answers_by_http2(options: tuple[str, ...]) -> None:
+    posted = ("-H", "Content-Type: application/json", "-d")
+    asked = [
+        (NOTIFY, *posted, json.dumps(registration("a1"))),
+        (state_path("a1"), *posted, json.dumps(update("a1"))),
+        (state_path("a1"), *posted, "{bad"),
+        (state_path("a1"),),
+        (state_path("nobody"),),
+        (workflow_path("a1"), *posted, json.dumps({"workflowDefinitionId": "none"})),
+        ("/health", "-I"),
+        ("/health/?a=1",),
+        (state_path("a%2Fb"),),
+        (workflow_path("a1"), *posted, json.dumps({"workflowDefinition": {"id": "x" * 100_000}})),
+    ]
+    with running_standin(*options) as standin:
+        for path, *others in asked:
+            one, *first = curl(standin, path, "--http1.1", *others)
+            two, *second = curl(standin, path, "--http2-prior-knowledge", *others)
+            assert (one, two) == ("1.1", "2")
+            assert first == second
+        assert standin.protocols() == dict.fromkeys(("1.1", "2"), len(asked))
+
+
+@pytest.mark.parametrize("options", [(), HTTP2], ids=["", "http2"])
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (("--tls-cert", "nowhere.pem"), "nowhere.pem: No such file"),
+        (("--tls-cert", AUTHORITY), "authority.pem: not a certificate and its private key"),
+        (("--tls-cert", CLIENT, "--tls-key", LOCKED), "client-locked.pem: not a certificate"),
+        (("--tls-cert", CLIENT, "--tls-key", TLS[1]), "localhost.pem: not a certificate"),
+        (("--tls-cert", AUTHORITY, "--tls-key", "gone"), "authority.pem and gone: No such file"),
+    ],
+    ids=["no file", "no key", "locked key", "key of another", "no key's file"],
+)
+def test_certificates_that_will_not_do(
+    options: tuple[str, ...], files: tuple[str, ...], reason: str
+) -> None:
+    result = run_standin("--port", "0", *options, *files)
+    assert result.returncode == 1
+    assert reason in one_line(result)
+
+
+def test_a_key_without_a_certificate() -> None:
+    result = run_standin("--tls-key", TLS[1])
+    assert result.returncode == 2
+    assert "--tls-key: there is no --tls-cert" in one_line(result)
+
+
 # ---- counters
 
 
@@ -586,8 +686,9 @@ def test_counters() -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_clean_stop(signum: int) -> None:
-    with running_standin() as standin:
+@pytest.mark.parametrize("options", [(), HTTP2], ids=["", "http2"])
+def test_clean_stop(signum: int, options: tuple[str, ...]) -> None:
+    with running_standin(*options) as standin:
         address = ("127.0.0.1", standin.port)
         with socket.create_connection(address, timeout=TIMEOUT_S) as connection:
             connection.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -595,6 +696,16 @@ def test_clean_stop(signum: int) -> None:
             standin.process.send_signal(signum)
             output, _ = standin.process.communicate(timeout=TIMEOUT_S)
         assert (standin.process.returncode, output) == (0, "")
+
+
+def test_a_client_that_does_not_leave_is_left() -> None:
+    """One that doesn't go when it is told to, by HTTP/2's GOAWAY."""
+    with running_standin(*HTTP2) as standin:
+        address = ("127.0.0.1", standin.port)
+        with socket.create_connection(address, timeout=TIMEOUT_S) as connection:
+            connection.sendall(frames.PREFACE + frames.settings())
+            assert connection.recv(4096)
+            assert standin.stop() == (0, "")
 
 
 def has_ipv6() -> bool:
@@ -621,13 +732,14 @@ def one_line(result: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def test_port_in_use() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        result = run_standin("--port", port)
+@pytest.mark.parametrize("options", [(), HTTP2], ids=["", "http2"])
+def test_port_in_use(options: tuple[str, ...]) -> None:
+    with running_standin(*options) as standin:
+        result = run_standin("--port", str(standin.port), *options)
         assert result.returncode == 1
         line = one_line(result)
-    assert f"port {port}: Address already in use" in line
+        assert f"port {standin.port}: Address already in use" in line
+        assert standin.ask("GET", "/health").status == 200
 
 
 @pytest.mark.parametrize("workers", ["2", "0", "-1", "many"])
@@ -667,12 +779,15 @@ def test_host_that_does_not_resolve() -> None:
     assert "nowhere.invalid" in one_line(result)
 
 
-@pytest.mark.parametrize("package", ["msgspec", "uvicorn"])
-def test_missing_extra(tmp_path: Path, package: str) -> None:
+@pytest.mark.parametrize(
+    ("package", "options"),
+    [("msgspec", ()), ("uvicorn", ()), ("granian", HTTP2), ("uvloop", HTTP2)],
+)
+def test_missing_extra(tmp_path: Path, package: str, options: tuple[str, ...]) -> None:
     (tmp_path / f"{package}.py").write_text(
         f"raise ModuleNotFoundError('No module named {package}', name='{package}')\n"
     )
-    result = run_standin(PYTHONPATH=str(tmp_path))
+    result = run_standin(*options, PYTHONPATH=str(tmp_path))
     assert result.returncode == 1
     line = one_line(result)
     assert package in line

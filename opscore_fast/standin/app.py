@@ -27,7 +27,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 Payload = TypeVar("Payload", bound=msgspec.Struct)
 
 COUNTERS_PATH = "/standin/counters"
-"""The stand-in's own, not the service's: answered requests by endpoint and status. Not counted."""
+PROTOCOLS_PATH = "/standin/protocols"
+"""The stand-in's own, not the service's: answered requests by endpoint and status, and by version
+of HTTP. Not counted."""
 
 _NOTIFY = "/v1/opscore/internal/agent/notify"
 _PATH = re.compile(rf"(/health|{_NOTIFY})$|/v1/opscore/agent/([^/]+)/(state|workflow)$")
@@ -106,6 +108,7 @@ _NOT_ALLOWED = {
     for method in ("GET", "POST")
 }
 _BROKEN = _detail(500, "Internal Server Error")
+_NO_BODY = {"type": "http.response.body", "body": b""}
 
 
 def _header(headers: Headers, name: bytes) -> bytes | None:
@@ -299,6 +302,11 @@ class App:
     def __init__(self, service: OpsCore) -> None:
         self._service = service
         self._counts: Counter[tuple[str, int]] = Counter()
+        self._protocols: Counter[str] = Counter()
+        self._own: dict[str, Callable[[], object]] = {
+            COUNTERS_PATH: self.counters,
+            PROTOCOLS_PATH: self.protocols,
+        }
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/health"): self._health,
             ("POST", _NOTIFY): self._notify,
@@ -322,10 +330,11 @@ class App:
                 return
             label = _LABELS[method, target]
             reply = self._answer(handler, found[2] or "", scope["headers"], body)
-        if scope["path"] != COUNTERS_PATH:
+        if scope["path"] not in self._own:
             self._counts[label, reply.status] += 1
+            self._protocols[scope["http_version"]] += 1
         await send(reply.start)
-        await send(reply.body)
+        await send(reply.body if method != "HEAD" else _NO_BODY)
 
     def counters(self) -> dict[str, dict[str, int]]:
         """Answered requests by endpoint ("METHOD path", else "other") and status."""
@@ -333,6 +342,10 @@ class App:
         for (label, status), count in sorted(self._counts.items()):
             result.setdefault(label, {})[str(status)] = count
         return result
+
+    def protocols(self) -> dict[str, int]:
+        """Answered requests by version of HTTP: "1.0", "1.1" and "2"."""
+        return dict(sorted(self._protocols.items()))
 
     def _answer(self, handler: Handler, agent_id: str, headers: Headers, body: bytes) -> Reply:
         try:
@@ -350,11 +363,10 @@ class App:
         if target:
             # The method named first for a path is the one that the service tells.
             return _NOT_ALLOWED[next(known for known, other in self._routes if other == target)]
-        if path == COUNTERS_PATH:
-            is_get = scope["method"] == "GET"
-            return (
-                _reply(200, json.dumps(self.counters()).encode()) if is_get else _NOT_ALLOWED["GET"]
-            )
+        if path in self._own:
+            if scope["method"] != "GET":
+                return _NOT_ALLOWED["GET"]
+            return _reply(200, json.dumps(self._own[path]()).encode())
         if path.endswith("/") and _PATH.match(path.rstrip("/")):
             return _redirect(scope, path.rstrip("/"))
         return _NOT_FOUND

@@ -1,21 +1,20 @@
 """The command line of the stand-in: reads options, listens, serves until it is told to stop."""
 
+from __future__ import annotations
+
 import argparse
-import logging
 import os
-import signal
 import socket
+import ssl
 import sys
+from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
+
+from opscore_fast.standin.servers import BACKLOG, Certificate, serve_http1, serve_http2
 
 PROG = "python -m opscore_fast standin"
 DEFAULT_KEY = "test-api-key"
-KEEP_ALIVE_S = 5
-"""Seconds that an idle connection is kept, as the service's server does by default."""
-
-_STOP_S = 5
-"""Seconds that requests under way get to end when the server is told to stop."""
-_BACKLOG = 2048
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,7 +71,36 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         metavar="SECONDS",
         help="time from an agent's registration until its state can be read (%(default)s)",
     )
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--http2",
+        action="store_true",
+        help="speak HTTP/2 too: to clients that begin with it, or choose it with TLS",
+    )
+    parser.add_argument(
+        "--tls-cert",
+        type=Path,
+        metavar="FILE",
+        help="serve https with the certificate, and its chain, in this PEM file",
+    )
+    parser.add_argument(
+        "--tls-key",
+        type=Path,
+        metavar="FILE",
+        help="PEM file with its private key (otherwise it is in the same one)",
+    )
+    options = parser.parse_args(argv)
+    if options.tls_key and not options.tls_cert:
+        parser.error("argument --tls-key: there is no --tls-cert that it belongs to")
+    return options
+
+
+def _certificate(options: argparse.Namespace) -> Certificate | None:
+    """What https is served with, None for http. Raises OSError and ssl.SSLError."""
+    if options.tls_cert is None:
+        return None
+    certificate = Certificate(options.tls_cert, options.tls_key or options.tls_cert)
+    certificate.check()
+    return certificate
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -84,49 +112,31 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def _url(scheme: str, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _stop(signum: int, frame: object) -> NoReturn:
-    raise SystemExit(0)
-
-
-def _serve(listener: socket.socket, key: str, state_delay: float) -> None:
+def _serve(
+    listener: socket.socket, certificate: Certificate | None, options: argparse.Namespace
+) -> None:
     """Serves until SIGTERM or SIGINT, which end it with SystemExit(0)."""
-    import uvicorn
-
     from opscore_fast.standin.app import App, OpsCore
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                print(f"Ops-Core stand-in on {_url(listener)}", flush=True)
+    def ready() -> None:
+        scheme = "https" if certificate else "http"
+        print(f"Ops-Core stand-in on {_url(scheme, listener)}", flush=True)
 
-    config = uvicorn.Config(
-        App(OpsCore(key, state_delay)),
-        interface="asgi3",
-        lifespan="off",
-        ws="none",
-        access_log=False,
-        log_level=logging.ERROR,
-        backlog=_BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_STOP_S,
-    )
-    # The server takes the signals over while it runs and gives them on when it has stopped.
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, _stop)
-    Server(config).run(sockets=[listener])
+    key = os.environ.get("OPSCORE_API_KEY") or DEFAULT_KEY
+    serve = serve_http2 if options.http2 else serve_http1
+    serve(App(OpsCore(key, options.state_delay)), listener, certificate, ready)
 
 
 def main(argv: list[str]) -> int:
@@ -138,11 +148,20 @@ def main(argv: list[str]) -> int:
     """
     options = _parse(argv)
     try:
-        import msgspec  # noqa: F401
-        import uvicorn  # noqa: F401
+        for package in ("msgspec", *(("granian", "uvloop") if options.http2 else ("uvicorn",))):
+            import_module(package)
     except ModuleNotFoundError as exc:
         missing = f"needs {exc.name}, which is not installed"
         print(f"{PROG}: {missing}: pip install 'opscore-fast[standin]'", file=sys.stderr)
+        return 1
+    try:
+        certificate = _certificate(options)
+    except OSError as exc:
+        files = " and ".join(str(path) for path in (options.tls_cert, options.tls_key) if path)
+        reason = exc.strerror
+        if isinstance(exc, ssl.SSLError):
+            reason = "not a certificate and its private key, without a password, in PEM"
+        print(f"{PROG}: cannot serve https with {files}: {reason}", file=sys.stderr)
         return 1
     try:
         listener = _listen(options.host, options.port)
@@ -153,7 +172,7 @@ def main(argv: list[str]) -> int:
         print(f"{PROG}: cannot listen on {place}: {reason}; {hint}", file=sys.stderr)
         return 1
     try:
-        _serve(listener, os.environ.get("OPSCORE_API_KEY") or DEFAULT_KEY, options.state_delay)
+        _serve(listener, certificate, options)
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else 1
     finally:
