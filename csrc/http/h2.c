@@ -274,7 +274,7 @@ static void note_close(opf_h2 *h2, opf_h2_stream *stream, uint32_t code)
         return;
     if (h2->going_away && stream->id > h2->away_last) {
         fail_stream(stream, OPF_FAIL_GOAWAY, opf_h2_code_name(h2->away_code));
-        stream->refused = true;
+        stream->refused = !stream->head_bytes; /* else it has looked at it, whatever it says */
     } else if (stream->has_length && code == NGHTTP2_PROTOCOL_ERROR) {
         fail_stream(stream, OPF_FAIL_PROTOCOL, "HTTP/2: a body of another length than it said");
     } else {
