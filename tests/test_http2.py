@@ -3,10 +3,12 @@ send the frames they are told."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -248,6 +250,65 @@ def test_a_server_may_choose_http1(tmp_path: Path, app: Listener, connect: Conne
         gevent.joinall(jobs)
         assert {job.value.http_version for job in jobs} == {"1.1"}
         assert [job.value.text for job in jobs] == ["ok"] * 5
+
+
+ANSWER_HTTP1 = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@contextmanager
+def mixed(*protocols: str) -> Iterator[str]:
+    """A server each of whose connections speaks one of the protocols, in their order, and the last
+    one from then on. One that speaks HTTP/2 ends with its first answer, but for the last."""
+    contexts = []
+    for protocol in protocols:
+        contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        contexts[-1].load_cert_chain(CERTIFICATE)
+        contexts[-1].set_alpn_protocols([protocol])
+    numbers = itertools.count()
+
+    def serve(plain: socket.socket, address: Any) -> None:
+        number = min(next(numbers), len(protocols) - 1)
+        with contexts[number].wrap_socket(plain, server_side=True) as sock:
+            if protocols[number] != "h2":
+                while sock.recv(65536):
+                    gevent.sleep(0.05)
+                    sock.sendall(ANSWER_HTTP1)
+                return
+            file = sock.makefile("rb")
+            file.read(24)
+            sock.sendall(frame(4, 0, 0))
+            while head := file.read(9):
+                stream = int.from_bytes(head[5:], "big")
+                file.read(int.from_bytes(head[:3], "big"))
+                if head[3] == 1:
+                    sock.sendall(frame(1, 4, stream, b"\x88") + frame(0, 1, stream, b"ok"))
+                    if number < len(protocols) - 1:
+                        return
+
+    server = gevent.server.StreamServer(("127.0.0.1", 0), serve)
+    server.start()
+    yield f"https://127.0.0.1:{server.server_port}"
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("protocols", "at_once", "later"),
+    [
+        (["http/1.1", "h2", "h2"], {"1.1", "2"}, "2"),
+        (["h2", "http/1.1"], {"2", "1.1"}, "1.1"),
+    ],
+)
+def test_servers_behind_a_name_may_speak_otherwise(
+    connect: Connect, protocols: list[str], at_once: set[str], later: str
+) -> None:
+    with mixed(*protocols) as url, gevent.Timeout(10):
+        client = connect(url, http2=True, connections=2 if protocols[0] == "h2" else None)
+        jobs = [gevent.spawn(client.get, "/ok") for _ in range(2)]
+        gevent.joinall(jobs)
+        assert {job.value.http_version for job in jobs} == at_once
+        for _ in range(3):
+            response = client.get("/ok")
+            assert (response.text, response.http_version) == ("ok", later)
 
 
 def test_auto_speaks_http1_without_tls(app: Listener, connect: Connect) -> None:

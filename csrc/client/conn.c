@@ -160,7 +160,7 @@ static void finish(opf_conn *conn, opf_failure failure, int err, const char *det
     opf_engine *engine = engine_of(conn);
     opf_origin *origin = conn->origin;
     opf_conn_note_end(conn, exchange, failure == OPF_FAIL_NONE);
-    bool keep = failure == OPF_FAIL_NONE && can_go_on(conn, exchange);
+    bool keep = failure == OPF_FAIL_NONE && can_go_on(conn, exchange) && !origin->sharing;
     exchange->result.bytes_received = conn->h1.head_bytes + conn->h1.body_bytes;
     if (conn->h1.headers_done)
         exchange->result.phase = OPF_PHASE_BODY; /* finishing well makes it DONE */
@@ -437,7 +437,7 @@ static void handshake(opf_conn *conn)
         }
         opf_origin *origin = conn->origin;
         bool shared = origin->sharing != OPF_SHARES_NOT;
-        origin->sharing = OPF_SHARES_NOT;
+        opf_origin_speaks(origin, false);
         begin(conn, opf_clock_mono());
         if (exchange->conn == conn)
             read_on(conn); /* a server may have answered already */

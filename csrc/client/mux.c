@@ -361,7 +361,7 @@ static bool receive_once(opf_mux *mux, bool *open)
 static void queue(opf_mux *mux)
 {
     opf_engine *engine = engine_of(mux);
-    if (mux->blocked)
+    if (mux->blocked || engine->forked)
         return;
     if (!opf_node_linked(&mux->link))
         opf_list_push_back(&engine->unsent, &mux->link);
@@ -542,7 +542,7 @@ void opf_mux_begin(opf_conn *conn)
     conn->idle_since = opf_clock_mono();
     opf_list_remove(&conn->link);
     opf_list_push_back(&origin->shared, &conn->link);
-    origin->sharing = OPF_SHARES;
+    opf_origin_speaks(origin, true);
     read_on(conn); /* a server may have said something already */
     if (opf_mux_start(conn, exchange) != 0) {
         opf_conn_note_end(conn, exchange, false);

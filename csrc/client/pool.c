@@ -87,17 +87,31 @@ const opf_pool_options *opf_pool_get_options(const opf_pool *pool)
     return &pool->options;
 }
 
+static void retire_shared(opf_origin *origin)
+{
+    for (opf_node *c = origin->shared.next, *next; c != &origin->shared; c = next) {
+        next = c->next;
+        opf_mux_retire(OPF_CONTAINER(c, opf_conn, link));
+    }
+}
+
 void opf_pool_close_idle(opf_pool *pool)
 {
     for (opf_node *n = pool->origins.next; n != &pool->origins; n = n->next) {
         opf_origin *origin = OPF_CONTAINER(n, opf_origin, link);
         close_all(&origin->idle);
-        for (opf_node *c = origin->shared.next, *next; c != &origin->shared; c = next) {
-            next = c->next;
-            opf_mux_retire(OPF_CONTAINER(c, opf_conn, link));
-        }
+        retire_shared(origin);
     }
     opf_curl_close_idle(pool);
+}
+
+void opf_origin_speaks(opf_origin *origin, bool http2)
+{
+    origin->sharing = http2 ? OPF_SHARES : OPF_SHARES_NOT;
+    if (http2)
+        close_all(&origin->idle);
+    else
+        retire_shared(origin);
 }
 
 static void origin_free(opf_origin *origin)
@@ -238,7 +252,10 @@ static int assign_stream(opf_origin *origin, opf_exchange *exchange)
     bool can_dial = origin->n_conns - origin->n_draining < most;
     if (conn && (!can_dial || !conn->mux->h2.n_streams)) {
         int ret = opf_mux_start(conn, exchange);
-        return ret == 0 ? 1 : ret == OPF_ENOMEM ? ret : 0;
+        if (ret != OPF_EINVAL)
+            return ret == 0 ? 1 : ret;
+        opf_mux_retire(conn); /* its numbers for streams are used up */
+        can_dial = origin->n_conns - origin->n_draining < most;
     }
     if (!can_dial)
         return 0;
@@ -256,7 +273,7 @@ static int assign(opf_origin *origin, opf_exchange *exchange)
         opf_conn_start(conn, exchange);
         return 1;
     }
-    if (origin->n_conns >= origin->pool->options.concurrency)
+    if (origin->n_conns - origin->n_draining >= origin->pool->options.concurrency)
         return 0;
     return opf_conn_dial(origin, exchange) == 0 ? 1 : OPF_ENOMEM;
 }

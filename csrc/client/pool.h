@@ -58,6 +58,10 @@ void opf_origin_queue(opf_origin *origin, opf_exchange *exchange, bool first);
  * does nothing if there is another connection. */
 void opf_origin_fail_waiting(opf_origin *origin, const opf_result *failed);
 
+/* Tells the origin what its newest connection speaks. Those of before that speak otherwise take no
+ * more requests: servers behind one name may differ. */
+void opf_origin_speaks(opf_origin *origin, bool http2);
+
 /* Tells the origin that one of its connections has become free (and is in the idle list) or is
  * gone: whoever waits first gets it, or a new one. */
 void opf_origin_serve(opf_origin *origin);

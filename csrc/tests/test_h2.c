@@ -1,14 +1,17 @@
 /* Requests over HTTP/2 from submit to done, against servers that send the frames they are told. */
 #include "opf_test.h"
 
+#include <nghttp2/nghttp2.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "client/exchange.h"
+#include "client/mux.h"
 #include "drive.h"
 #include "frames.h"
 #include "opf.h"
@@ -927,6 +930,38 @@ TEST(a_stream_that_nobody_reads_is_held_by_its_window)
     client_fini(&c);
 }
 
+TEST(a_forked_child_does_not_open_the_window)
+{
+    client c;
+    download d = {0};
+    size_t len = 3 * MIB, read = 0;
+    static char room[100000];
+    int status;
+    CHECK(client_init(&c, serve_body, &len));
+    CHECK_EQ_INT(begin_download(&c, &d, false), 0);
+    CHECK(call_drive(c.engine, &d.told, 1));
+    call_idle(c.engine);
+    pid_t pid = fork();
+    if (pid == 0) {
+        opf_engine_forked(c.engine);
+        while (opf_exchange_read(d.exchange, room, sizeof(room)))
+            ;
+        _exit(0);
+    }
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    call_idle(c.engine);
+    while (!d.finished || opf_exchange_held(d.exchange)) {
+        size_t n = opf_exchange_read(d.exchange, room, sizeof(room));
+        read += n;
+        if (!n)
+            CHECK(opf_engine_poll(c.engine, 1000) >= 0);
+    }
+    CHECK_EQ_INT(opf_exchange_result(d.exchange)->failure, OPF_FAIL_NONE);
+    CHECK_EQ_INT(read, len);
+    opf_exchange_free(d.exchange);
+    client_fini(&c);
+}
+
 /* Sends more than the window, and again. */
 static void serve_over_window(int fd, int number, void *arg)
 {
@@ -977,6 +1012,45 @@ TEST(bodies_are_sent_while_they_are_made)
     CHECK_EQ_INT(came, given);
     opf_exchange_free(d.exchange);
     client_fini(&c);
+}
+
+/* Begins its answer and goes away, as though it had not looked at the request. */
+static void serve_half_and_go_away(int fd, int number, void *arg)
+{
+    frame f;
+    uint32_t stream;
+    size_t body;
+    (void)number, (void)arg;
+    if (frames_begin(fd, NULL, 0) && frames_request(fd, &f, &stream, &body) &&
+        frames_send(fd, FRAME_HEADERS, FRAME_END_HEADERS, stream, BYTES(STATUS_200)) &&
+        usleep(20000) == 0 && frames_go_away(fd, 0, CODE_NO_ERROR))
+        peer_wait_closed(fd);
+}
+
+TEST(what_was_answered_in_part_is_not_sent_again)
+{
+    for (int streamed = 0; streamed < 2; streamed++) {
+        client c;
+        call one = {0};
+        download d = {0};
+        CHECK(client_init(&c, serve_half_and_go_away, NULL));
+        if (streamed) {
+            CHECK_EQ_INT(begin_download(&c, &d, false), 0);
+            CHECK(call_drive(c.engine, &d.told, 1));
+            CHECK_EQ_INT(opf_exchange_result(d.exchange)->status, 200);
+            CHECK(call_drive(c.engine, &d.finished, 1));
+        } else {
+            CHECK_EQ_INT(fetch(&c, &one), OPF_FAIL_GOAWAY);
+        }
+        const opf_result *result = streamed ? opf_exchange_result(d.exchange) : result_of(&one);
+        CHECK_EQ_INT(result->failure, OPF_FAIL_GOAWAY);
+        CHECK_EQ_INT(result->status, 200);
+        CHECK_EQ_INT(result->resent, 0);
+        CHECK_EQ_INT(peer_count(c.server), 1);
+        opf_exchange_free(d.exchange);
+        opf_exchange_free(one.exchange);
+        client_fini(&c);
+    }
 }
 
 /* One request's end is no other's */
@@ -1115,6 +1189,32 @@ TEST(pings_are_answered)
     CHECK(client_init(&c, serve_ping, NULL));
     CHECK_EQ_INT(fetch(&c, &one), OPF_FAIL_NONE);
     opf_exchange_free(one.exchange);
+    client_fini(&c);
+}
+
+TEST(a_connection_whose_stream_numbers_are_used_up_is_replaced)
+{
+    client c;
+    call one = {0}, two = {0};
+    CHECK(client_init(&c, serve_well, NULL));
+    CHECK_EQ_INT(submit(&c, &one, "GET", NULL, 0), 0);
+    CHECK(call_drive(c.engine, &one.done, 1));
+    CHECK_EQ_INT(submit(&c, &one, "GET", NULL, 0), 0);
+    struct nghttp2_session *session = one.exchange->mux_stream->mux->h2.session;
+    CHECK_EQ_INT(nghttp2_session_set_next_stream_id(session, INT32_MAX), 0);
+    CHECK_EQ_INT(submit(&c, &two, "GET", NULL, 0), 0);
+    CHECK(call_drive(c.engine, &one.done, 1));
+    CHECK(call_drive(c.engine, &two.done, 1));
+    check_body(&one, "ok");
+    check_body(&two, "ok");
+    CHECK_EQ_INT(peer_count(c.server), 1);
+    for (int i = 2; i < 4; i++) {
+        CHECK_EQ_INT(fetch(&c, &one), OPF_FAIL_NONE);
+        CHECK_EQ_INT(peer_count(c.server), 2);
+        CHECK_EQ_INT(open_connections(&c), 1);
+    }
+    opf_exchange_free(one.exchange);
+    opf_exchange_free(two.exchange);
     client_fini(&c);
 }
 
