@@ -39,6 +39,7 @@ int opf_crew_init(opf_crew *crew, opf_engine *engine)
 void opf_crew_fini(opf_crew *crew)
 {
     opf_node *node;
+    opf_crew_close_pools(crew);
     for (uint32_t i = 0; i < crew->agents.n_chains; i++)
         while (!opf_list_empty(&crew->agents.chains[i]))
             opf_agent_free(OPF_CONTAINER(crew->agents.chains[i].next, opf_agent, link));
@@ -211,6 +212,11 @@ void opf_agent_join(opf_agent *agent, opf_crew *crew)
     agent->state = OPF_AGENT_RUNS;
     crew->figures.agents++;
     sleep_until(agent, OPF_AGENT_WAITS, agent->begins);
+}
+
+bool opf_agent_is_queued(const opf_agent *agent)
+{
+    return agent->state == OPF_AGENT_ASKS && agent->frame->exchange->state == OPF_EXCHANGE_QUEUED;
 }
 
 void opf_agent_stop(opf_agent *agent, opf_stop how)

@@ -81,6 +81,9 @@ void opf_agent_join(opf_agent *agent, opf_crew *crew);
  * other do it together, and the thread wakes up once for all of them. */
 uint64_t opf_agent_later(uint64_t now, uint64_t wait);
 
+/* True while it has a request that waits for a connection, or for a stream of one. */
+bool opf_agent_is_queued(const opf_agent *agent);
+
 /* Makes it end; it may be gone when this returns. */
 void opf_agent_stop(opf_agent *agent, opf_stop how);
 

@@ -74,14 +74,30 @@ static void look(worker *w, uint64_t now)
     w->figured = now;
 }
 
-static void obey(worker *w, stop_order *order)
+/* Stops the order's agents, or of them those whose request waits for a connection. */
+static void obey(worker *w, const stop_order *order, bool queued)
 {
     for (size_t i = 0; i < order->n; i++) {
         opf_agent *agent = opf_roll_find(&w->crew.agents, order->agents[i]);
-        if (agent)
+        if (agent && (!queued || opf_agent_is_queued(agent)))
             opf_agent_stop(agent, order->how);
     }
-    opf_mem_free(order);
+}
+
+/* Those who wait for a connection go first: the request of one that is to stop too shall not be
+ * sent when another's end makes room for it. */
+static void obey_all(worker *w, opf_list *stops)
+{
+    opf_node *node;
+    opf_engine_hold(w->crew.engine);
+    for (node = stops->next; node != stops; node = node->next)
+        obey(w, OPF_CONTAINER(node, stop_order, link), true);
+    while ((node = opf_list_pop_front(stops))) {
+        stop_order *order = OPF_CONTAINER(node, stop_order, link);
+        obey(w, order, false);
+        opf_mem_free(order);
+    }
+    opf_engine_flush(w->crew.engine);
 }
 
 /* Takes in what the owner has sent. Returns false at the end. */
@@ -98,8 +114,8 @@ static bool take_in(worker *w)
     pthread_mutex_unlock(&w->lock);
     while ((node = opf_list_pop_front(&added)))
         opf_agent_join(OPF_CONTAINER(node, opf_agent, link), &w->crew);
-    while ((node = opf_list_pop_front(&stops)))
-        obey(w, OPF_CONTAINER(node, stop_order, link));
+    if (!opf_list_empty(&stops))
+        obey_all(w, &stops);
     return !quits;
 }
 

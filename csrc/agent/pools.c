@@ -77,3 +77,12 @@ void opf_crew_give_pool(opf_crew *crew, const opf_plan *plan, opf_pool *pool)
     opf_pool_free(s->pool);
     opf_mem_free(s);
 }
+
+void opf_crew_close_pools(opf_crew *crew)
+{
+    for (opf_node *n = crew->pools.next; n != &crew->pools; n = n->next) {
+        shared *s = OPF_CONTAINER(n, shared, link);
+        opf_pool_free(s->pool);
+        s->pool = NULL;
+    }
+}

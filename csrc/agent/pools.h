@@ -16,4 +16,8 @@ opf_pool *opf_crew_take_pool(opf_crew *crew, const opf_plan *plan, int *error);
  * share it has it closed. NULL does nothing. */
 void opf_crew_give_pool(opf_crew *crew, const opf_plan *plan, opf_pool *pool);
 
+/* Closes the shared ones before their agents are freed, so that none of what waits for a stream is
+ * sent any more. Then the agents can but give them back. */
+void opf_crew_close_pools(opf_crew *crew);
+
 #endif

@@ -97,7 +97,7 @@ static void take(request *r)
         return;
     r->taken += len;
     opf_h2_took(&r->of->h2, &r->h2, len);
-    if (r->h2.untaken != r->message.body.len - r->taken)
+    if (r->open && r->h2.untaken != r->message.body.len - r->taken)
         r->wrong++;
 }
 
