@@ -11,7 +11,10 @@ import http2
 import latency
 import memory
 import sections
+import streams
 import throughput
 
 if __name__ == "__main__":
-    sys.exit(sections.main("bench", [throughput, http2, memory, agents, handshakes, latency]))
+    sys.exit(
+        sections.main("bench", [throughput, http2, streams, memory, agents, handshakes, latency])
+    )

@@ -1,18 +1,13 @@
 """The truth of response times: what is reported against the clock of the server itself."""
 
-import json
-import shutil
 import statistics
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from peers import Peer, Run, locust_fast_http_user, opscore_fast_http_user
-from rig import BenchError, locust_run, machine, process, report
+from rig import BenchError, c_server, locust_run, report
 from rig.locust_run import FAST_HTTP_USER, OURS, UserClass
 from rig.options import Options
 from rig.targets import Target, at_most
@@ -25,7 +20,6 @@ DELAY_MS = 20
 MAX_WAIT = 0.059
 """Seconds; with the delay, 200 users make about 4,000 requests per second."""
 
-_SOURCE = Path(__file__).with_name("fixed_delay_server.c")
 _PERCENTILES = ("p50", "p95", "p99")
 
 
@@ -70,58 +64,24 @@ class Result:
         return _median([r["client"][name] / r["client"]["seconds"] for r in self.rounds])
 
 
-def _compile(directory: Path) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise BenchError("not measured, no C compiler cc (Debian package gcc)")
-    program = directory / "fixed_delay_server"
-    command = [compiler, "-std=c11", "-O2", "-o", str(program), str(_SOURCE)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        line = (done.stderr.strip().splitlines() or ["no output"])[0]
-        raise BenchError(f"not measured, cc failed: {line}")
-    return program
-
-
-@contextmanager
-def _server(program: Path, core: int, directory: Path) -> Iterator[tuple[int, int, Path]]:
-    """A running server: its pid, its port, and the file its report is in after the block."""
-    output = directory / "fixed_delay_server.out"
-    with output.open("wb") as log:
-        server = process.start([str(program), str(DELAY_MS * 1000)], core, subprocess.PIPE, log)
-        assert server.stdout is not None
-        try:
-            line = server.stdout.readline()
-            if not line:
-                raise BenchError(f"the fixed-delay server: {process.last_line(output)}")
-            yield server.pid, int(line), output
-        finally:
-            process.stop(server)
-            log.write(server.stdout.read())
-            server.stdout.close()
-
-
 def _round(result: Result, program: Path, options: Options, run: Run) -> dict[str, Any]:
-    server_core = machine.cores()[1]
-    with _server(program, server_core, run.directory) as (pid, port, output):
+    delay = str(DELAY_MS * 1000)
+    with c_server.running(program, [delay], run.server.core) as server:
         client = locust_run.run(
             "paced.py",
             result.user,
             USERS,
-            f"http://127.0.0.1:{port}",
+            server.url,
             run.core,
             run.directory,
             limit=options.seconds + 90,
             max_wait=MAX_WAIT,
             warmup=2.0,
             seconds=options.seconds,
-            server_pid=pid,
+            server_pid=server.pid,
             listener=int(result.listener),
         )
-    line = process.last_line(output)
-    if not line.startswith("{"):
-        raise BenchError(f"the fixed-delay server: {line}")
-    return {"client": client, "server": json.loads(line)}
+    return {"client": client, "server": server.report}
 
 
 def measure(options: Options, run: Run, absent: set[str]) -> list[Result]:
@@ -136,7 +96,7 @@ def measure(options: Options, run: Run, absent: set[str]) -> list[Result]:
     if not results:
         return []
     try:
-        program = _compile(run.directory)
+        program = c_server.compiled("fixed_delay_server", run.directory)
     except BenchError as error:
         run.problem("latency", error)
         return []

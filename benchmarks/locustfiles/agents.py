@@ -11,11 +11,10 @@ import time
 from typing import Any
 
 import gevent
+import native
 from locust import between, constant, task
 from locust.env import Environment
 from subject import BODY, HEADERS, Base, at_first_start, memory, write_result
-
-from opscore_fast.fleet import running
 
 KIND = os.environ["BENCH_KIND"]
 EACH = int(os.environ["BENCH_EACH"])
@@ -41,18 +40,9 @@ class BenchUser(Base):  # type: ignore[misc]
             self.client.post("/", json=BODY | {"agentId": self.agent_id}, headers=HEADERS)
 
 
-def threads() -> dict[str, int]:
-    """The figures of all native threads together."""
-    fleet = running().fleet
-    fleet.ask()
-    fleet.wait(10)
-    figures = fleet.figures()
-    return {name: sum(thread[name] for thread in figures) for name in figures[0]}
-
-
 def wait_for_agents(environment: Environment, agents: int) -> None:
     """Until all agents are there, and each has the connection that it is to have."""
-    while (now := threads())["agents"] < agents or now["connections"] < agents * CONNECTED:
+    while (now := native.figures())["agents"] < agents or now["connections"] < agents * CONNECTED:
         gevent.sleep(0.1)
     while environment.stats.total.num_requests < agents * CONNECTED:
         gevent.sleep(0.1)
@@ -67,9 +57,9 @@ def measure(environment: Environment) -> None:
     before = memory()
     runner.start(USERS, spawn_rate=USERS)
     wait_for_agents(environment, USERS * EACH)
-    began, then = time.perf_counter(), threads()
+    began, then = time.perf_counter(), native.figures()
     gevent.sleep(SECONDS)
-    took, now = time.perf_counter() - began, threads()
+    took, now = time.perf_counter() - began, native.figures()
     figures = {
         "agents": now["agents"],
         "connections": now["connections"],
