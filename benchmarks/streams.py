@@ -15,7 +15,7 @@ from sections import main_of
 PEERS: list[Peer] = [opscore_fast_agents.PEER]
 
 _AGENTS_PER_USER = 1000
-_PATIENCE = 60.0
+_PATIENCE = 180.0
 """Seconds that the answers may take."""
 
 

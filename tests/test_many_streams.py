@@ -16,7 +16,7 @@ def test_of_100_000_streams_at_a_time_none_is_lost(tmp_path: Path) -> None:
         [sys.executable, BENCHMARK, "--output", tmp_path / "streams.json"],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=300,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     [result] = json.loads((tmp_path / "streams.json").read_text())["streams"]
