@@ -21,6 +21,7 @@ opf_engine *opf_engine_new(const opf_engine_options *options)
     opf_list_init(&engine->spare);
     opf_list_init(&engine->unsent);
     opf_list_init(&engine->spare_streams);
+    opf_blocks_init(&engine->blocks, OPF_BLOCKS_KEPT);
     engine->sink = options ? options->sink : NULL;
     engine->loop = opf_loop_new();
     if (!engine->loop)
@@ -46,6 +47,7 @@ void opf_engine_free(opf_engine *engine)
         return;
     opf_exchange_free_spare(engine);
     opf_mux_free_spare(engine);
+    opf_blocks_fini(&engine->blocks);
     for (size_t i = 0; i < OPF_SHARED; i++) {
         opf_tls_context_release(engine->tls[i]);
         opf_network_release(engine->networks[i]);

@@ -5,6 +5,7 @@
 #ifndef OPF_CLIENT_ENGINE_H
 #define OPF_CLIENT_ENGINE_H
 
+#include "base/blocks.h"
 #include "base/clock.h"
 #include "base/list.h"
 #include "loop/loop.h"
@@ -32,9 +33,10 @@ struct opf_engine {
     opf_list unsent;        /* HTTP/2 connections that have something to send, by their link */
     opf_list spare_streams; /* of mux.c, to use again */
     uint32_t n_spare_streams;
-    uint32_t n_held; /* requests that wait for the flush */
-    bool held;       /* between opf_engine_hold and opf_engine_flush */
-    uint64_t polls;  /* begun so far */
+    opf_blocks blocks; /* of the sessions of HTTP/2 */
+    uint32_t n_held;   /* requests that wait for the flush */
+    bool held;         /* between opf_engine_hold and opf_engine_flush */
+    uint64_t polls;    /* begun so far */
     bool polling;
     bool forked;
     const opf_sink *sink;

@@ -514,7 +514,8 @@ static opf_mux *new_mux(opf_conn *conn)
                          .max_body = options->max_body,
                          .window = options->http2_window,
                          .connection_window = options->http2_connection_window,
-                         .max_streams = options->http2_streams};
+                         .max_streams = options->http2_streams,
+                         .memory = &conn->origin->pool->engine->blocks};
     opf_mux *mux = opf_mem_zalloc(sizeof(*mux));
     if (!mux)
         return NULL;

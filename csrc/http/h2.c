@@ -3,7 +3,6 @@
 #include <nghttp2/nghttp2.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "http/h2_errors.h"
 #include "http/h2_head.h"
 
@@ -51,8 +50,16 @@ static opf_h2_stream *find_stream(opf_h2 *h2, int32_t id)
     return NULL;
 }
 
+/* Its fields are written, or never will be. */
+static void release_text(opf_h2_stream *stream)
+{
+    opf_h2_text_release(stream->text);
+    stream->text = NULL;
+}
+
 static void drop(opf_h2 *h2, opf_h2_stream *stream)
 {
+    release_text(stream);
     opf_list_remove(&stream->link);
     h2->n_streams--;
     stream->id = 0;
@@ -328,8 +335,10 @@ static int before_frame_send(nghttp2_session *session, const nghttp2_frame *fram
     (void)session;
     if (frame->hd.type == NGHTTP2_HEADERS) {
         opf_h2_stream *stream = stream_of(h2, frame->hd.stream_id);
-        if (stream)
+        if (stream) {
+            release_text(stream);
             h2->events->sending(stream);
+        }
     } else if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
         fail_session(h2, OPF_FAIL_PROTOCOL, opf_h2_violation(frame->goaway.error_code));
     }
@@ -388,7 +397,10 @@ int opf_h2_begin(opf_h2 *h2, opf_h2_stream *stream, opf_message *message,
         h2->going_away = true;
         return OPF_EINVAL;
     }
-    *stream = (opf_h2_stream){.id = id, .message = message, .head_request = request->head_request};
+    *stream = (opf_h2_stream){.id = id,
+                              .message = message,
+                              .text = opf_h2_head_hold_text(&h2->head),
+                              .head_request = request->head_request};
     opf_list_push_back(&h2->streams, &stream->link);
     h2->n_streams++;
     return 0;
@@ -423,27 +435,33 @@ static void *note_starved(opf_h2 *h2, void *p)
     return p;
 }
 
+static opf_blocks *memory_of(const opf_h2 *h2)
+{
+    return h2->options.memory;
+}
+
 static void *give_memory(size_t size, void *arg)
 {
-    return note_starved(arg, opf_mem_alloc(size));
+    return note_starved(arg, opf_blocks_alloc(memory_of(arg), size));
 }
 
 static void free_memory(void *p, void *arg)
 {
-    (void)arg;
-    opf_mem_free(p);
+    opf_blocks_free(memory_of(arg), p);
 }
 
 static void *give_zeroes(size_t n, size_t size, void *arg)
 {
     size_t total;
-    return __builtin_mul_overflow(n, size, &total) ? NULL
-                                                   : note_starved(arg, opf_mem_zalloc(total));
+    if (__builtin_mul_overflow(n, size, &total))
+        return NULL;
+    void *p = give_memory(total, arg);
+    return p ? memset(p, 0, total) : NULL;
 }
 
 static void *resize_memory(void *p, size_t size, void *arg)
 {
-    return note_starved(arg, opf_mem_realloc(p, size));
+    return note_starved(arg, opf_blocks_realloc(memory_of(arg), p, size));
 }
 
 static void set_callbacks(nghttp2_session_callbacks *callbacks)

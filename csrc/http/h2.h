@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/blocks.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "http/h2_head.h"
@@ -24,6 +25,7 @@ typedef struct opf_h2_stream {
     opf_node link; /* in the session's list */
     int32_t id;    /* 0: it is on no session */
     opf_message *message;
+    opf_h2_text *text; /* held until the request's head is written; or NULL */
     size_t head_bytes; /* names and values of the response, interim ones and trailers included */
     size_t body_bytes; /* of the body, as sent */
     uint64_t length;   /* the Content-Length, if there is one */
@@ -58,6 +60,7 @@ typedef struct opf_h2_options {
     uint32_t window;            /* bytes of a stream that may come before somebody takes them */
     uint32_t connection_window; /* bytes that may be on their way over all streams */
     uint32_t max_streams;       /* at a time, however many the server takes; 0: as many as those */
+    opf_blocks *memory;         /* what nghttp2 allocates comes from there */
 } opf_h2_options;
 
 typedef struct opf_h2 {

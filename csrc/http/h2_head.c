@@ -4,6 +4,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
+
+/* Of a field whose bytes nghttp2 need not copy. */
+#define STAYS (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
+
 static bool is(const char *name, size_t len, const char *other)
 {
     return strlen(other) == len && memcmp(name, other, len) == 0;
@@ -49,7 +54,8 @@ static nghttp2_nv split(char *line, size_t len)
     return (nghttp2_nv){.name = (uint8_t *)line,
                         .namelen = name_len,
                         .value = (uint8_t *)(uintptr_t)value,
-                        .valuelen = (size_t)(end_of - value)};
+                        .valuelen = (size_t)(end_of - value),
+                        .flags = STAYS};
 }
 
 /* The places of the pseudo-header fields, which come before all others (RFC 9113, 8.3). */
@@ -60,10 +66,11 @@ static nghttp2_nv *field_at(opf_h2_head *head, size_t i)
     return (nghttp2_nv *)(void *)head->fields.data + i;
 }
 
-static void set(opf_h2_head *head, size_t i, const char *value, size_t len)
+static void set(opf_h2_head *head, size_t i, const char *value, size_t len, uint8_t flags)
 {
     field_at(head, i)->value = (uint8_t *)(uintptr_t)value;
     field_at(head, i)->valuelen = len;
+    field_at(head, i)->flags = flags;
 }
 
 static int add_pseudo(opf_h2_head *head)
@@ -78,9 +85,9 @@ static int add_pseudo(opf_h2_head *head)
 }
 
 /* Turns the lines behind the first, up to the empty one, into fields. */
-static int add_lines(opf_h2_head *head)
+static int add_lines(opf_h2_head *head, size_t text_len)
 {
-    char *line = (char *)head->text.data, *end = line + head->text.len;
+    char *line = head->text->bytes, *end = line + text_len;
     while (line < end) {
         const char *cr = memchr(line, '\r', (size_t)(end - line));
         size_t len = (size_t)((cr ? cr : end) - line);
@@ -89,7 +96,7 @@ static int add_lines(opf_h2_head *head)
         nghttp2_nv field = split(line, len);
         if (is((char *)field.name, field.namelen, "host")) {
             head->has_host = true;
-            set(head, AUTHORITY, (char *)field.value, field.valuelen);
+            set(head, AUTHORITY, (char *)field.value, field.valuelen, STAYS);
         } else if (!is_left_out(&field) &&
                    opf_buf_append(&head->fields, &field, sizeof(field)) != 0) {
             return OPF_ENOMEM;
@@ -99,13 +106,28 @@ static int add_lines(opf_h2_head *head)
     return 0;
 }
 
+/* Copies the lines, into the room of those before if no field of another request points there. */
+static int renew_text(opf_h2_head *head, const char *lines, size_t len)
+{
+    opf_h2_text *text = head->text;
+    if (!text || text->holds > 1 || text->size < len) {
+        opf_h2_text_release(text);
+        head->text = text = opf_mem_alloc(sizeof(*text) + len);
+        if (!text)
+            return OPF_ENOMEM;
+        text->holds = 1;
+        text->size = len;
+    }
+    memcpy(text->bytes, lines, len);
+    return 0;
+}
+
 /* Makes the fields of lines that are not those of the request before. */
 static int take_lines(opf_h2_head *head, const char *lines, size_t len)
 {
     head->has_host = false;
-    head->fields.len = head->lines.len = head->text.len = 0;
-    if (opf_buf_append(&head->text, lines, len) != 0 || add_pseudo(head) != 0 ||
-        add_lines(head) != 0)
+    head->fields.len = head->lines.len = 0;
+    if (renew_text(head, lines, len) != 0 || add_pseudo(head) != 0 || add_lines(head, len) != 0)
         return OPF_ENOMEM;
     return opf_buf_append(&head->lines, lines, len); /* now they are known */
 }
@@ -123,17 +145,31 @@ int opf_h2_head_write(opf_h2_head *head, const opf_h2_request *request)
     bool known = len && head->lines.len == len && memcmp(head->lines.data, lines, len) == 0;
     if (!known && take_lines(head, lines, len) != 0)
         return OPF_ENOMEM;
-    set(head, METHOD, text, (size_t)((space ? space : line_end) - text));
-    set(head, SCHEME, request->tls ? "https" : "http", request->tls ? 5 : 4);
-    set(head, PATH, target, (size_t)((behind ? behind : line_end) - target));
+    const uint8_t copied = NGHTTP2_NV_FLAG_NO_COPY_NAME;
+    set(head, METHOD, text, (size_t)((space ? space : line_end) - text), copied);
+    set(head, SCHEME, request->tls ? "https" : "http", request->tls ? 5 : 4, STAYS);
+    set(head, PATH, target, (size_t)((behind ? behind : line_end) - target), copied);
     if (!head->has_host)
-        set(head, AUTHORITY, request->authority, request->authority_len);
+        set(head, AUTHORITY, request->authority, request->authority_len, copied);
     return 0;
+}
+
+opf_h2_text *opf_h2_head_hold_text(opf_h2_head *head)
+{
+    head->text->holds++;
+    return head->text;
+}
+
+void opf_h2_text_release(opf_h2_text *text)
+{
+    if (text && --text->holds == 0)
+        opf_mem_free(text);
 }
 
 void opf_h2_head_fini(opf_h2_head *head)
 {
+    opf_h2_text_release(head->text);
+    head->text = NULL;
     opf_buf_fini(&head->lines);
-    opf_buf_fini(&head->text);
     opf_buf_fini(&head->fields);
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -18,19 +19,33 @@ typedef struct opf_h2_request {
     bool head_request;
 } opf_h2_request;
 
+/* Bytes that fields point into for as long as nghttp2 has not written them: counted. */
+typedef struct opf_h2_text {
+    uint32_t holds;
+    size_t size;
+    char bytes[];
+} opf_h2_text;
+
 /* The fields of a connection's last request: one after the other has the same lines but for the
  * first, and then they stand as they are. A member of its owner's structure, all zero at first. */
 typedef struct opf_h2_head {
-    opf_buf lines;  /* behind the first, as they were given */
-    opf_buf text;   /* the same with names in lower case, which the fields point into */
-    opf_buf fields; /* nghttp2_nv */
-    bool has_host;  /* which is the authority */
+    opf_buf lines;     /* behind the first, as they were given */
+    opf_h2_text *text; /* the same with names in lower case, which the fields point into */
+    opf_buf fields;    /* nghttp2_nv */
+    bool has_host;     /* which is the authority */
 } opf_h2_head;
 
-/* Makes the fields of a request, which then point into it too. What HTTP/2 forbids (RFC
+/* Makes the fields of a request. Those that nghttp2 is not told to copy point into the text, which
+ * is to be held until they are written; the others into the request. What HTTP/2 forbids (RFC
  * 9113, 8.2.2) is left out. nghttp2 indexes those that repeat, and by itself keeps Authorization
  * and short cookies out of tables. Returns 0 or OPF_ENOMEM. */
 int opf_h2_head_write(opf_h2_head *head, const opf_h2_request *request);
+
+/* Holds the text of the last request's fields once more. */
+opf_h2_text *opf_h2_head_hold_text(opf_h2_head *head);
+
+/* Lets go of a text; NULL does nothing. */
+void opf_h2_text_release(opf_h2_text *text);
 
 void opf_h2_head_fini(opf_h2_head *head);
 

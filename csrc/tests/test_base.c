@@ -1,3 +1,7 @@
+#include <stdalign.h>
+#include <string.h>
+
+#include "base/blocks.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/list.h"
@@ -44,6 +48,70 @@ TEST(lists_keep_their_order)
     CHECK_EQ_INT(number_of(opf_list_pop_front(&list)), 1);
     CHECK_EQ_INT(number_of(opf_list_pop_front(&list)), 3);
     CHECK(opf_list_empty(&list));
+}
+
+/* Blocks */
+
+TEST(blocks_are_used_again_up_to_a_number)
+{
+    opf_blocks blocks;
+    opf_blocks_init(&blocks, 2);
+    void *given[4];
+    for (int i = 0; i < 4; i++) {
+        given[i] = opf_blocks_alloc(&blocks, 40);
+        CHECK(given[i] != NULL);
+        CHECK_EQ_INT((uintptr_t)given[i] % _Alignof(max_align_t), 0);
+        memset(given[i], i, 40);
+    }
+    for (int i = 0; i < 4; i++)
+        opf_blocks_free(&blocks, given[i]); /* the last two go back */
+    CHECK(opf_blocks_alloc(&blocks, 33) == given[1]);
+    CHECK(opf_blocks_alloc(&blocks, 48) == given[0]);
+    opf_blocks_free(&blocks, given[1]);
+    void *other = opf_blocks_alloc(&blocks, 100); /* of another size */
+    CHECK(other != given[1]);
+    opf_blocks_free(&blocks, other);
+    opf_blocks_free(&blocks, given[0]);
+    opf_blocks_free(&blocks, NULL);
+    opf_blocks_fini(&blocks);
+}
+
+TEST(blocks_of_every_size_keep_what_they_hold_as_they_are_resized)
+{
+    opf_blocks blocks;
+    opf_blocks_init(&blocks, 2);
+    uint8_t *block = opf_blocks_realloc(&blocks, NULL, 1);
+    CHECK(block != NULL);
+    block[0] = 0;
+    for (size_t size = 2; size <= OPF_BLOCKS_LARGEST + 100; size++) {
+        block = opf_blocks_realloc(&blocks, block, size);
+        CHECK(block != NULL);
+        block[size - 1] = (uint8_t)(size - 1);
+        for (size_t i = 0; i < size; i++)
+            CHECK_EQ_INT(block[i], (uint8_t)i);
+    }
+    block = opf_blocks_realloc(&blocks, block, 3);
+    CHECK(block[0] == 0 && block[2] == 2);
+    CHECK(opf_blocks_alloc(&blocks, SIZE_MAX - 8) == NULL);
+    CHECK(opf_blocks_realloc(&blocks, block, SIZE_MAX - 8) == NULL);
+    opf_blocks_free(&blocks, block);
+    opf_blocks_fini(&blocks);
+}
+
+TEST(a_block_without_memory_leaves_the_old_one)
+{
+    opf_blocks blocks;
+    opf_blocks_init(&blocks, 1);
+    char *block = opf_blocks_alloc(&blocks, 10);
+    memcpy(block, "it stands", 10);
+    opf_mem_fail_after(0);
+    CHECK(opf_blocks_realloc(&blocks, block, 200) == NULL);
+    opf_mem_fail_after(0);
+    CHECK(opf_blocks_alloc(&blocks, 10) == NULL);
+    opf_mem_fail_after(-1);
+    CHECK(strcmp(block, "it stands") == 0);
+    opf_blocks_free(&blocks, block);
+    opf_blocks_fini(&blocks);
 }
 
 /* Buffers */

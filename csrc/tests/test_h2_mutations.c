@@ -49,7 +49,9 @@ static void on_ended(opf_h2_stream *stream)
 static const opf_h2_events events = {
     .sending = on_sending, .body = on_body, .came = on_came, .ended = on_ended};
 
-static const opf_h2_options options = {.max_headers = 2000, .max_body = 3000, .window = 65535};
+static opf_blocks blocks;
+static const opf_h2_options options = {
+    .max_headers = 2000, .max_body = 3000, .window = 65535, .memory = &blocks};
 
 /* Bytes of a frame of stream 0, 1, 3 or 5. */
 #define FRAME(len, type, flags, stream, bytes) "\0\0" len type flags "\0\0\0" stream bytes
