@@ -583,6 +583,8 @@ class Visitor(FastHttpUser):
         with self.client.get("/ok", catch_response=True) as response:
             if response.http_version != "2":
                 response.failure("HTTP/" + response.http_version)
+        if self.environment.stats.total.num_requests >= 20:
+            self.environment.runner.quit()
 """
 
 
@@ -592,12 +594,12 @@ def test_the_command_line(tmp_path: Path, app: Listener, tls: bool) -> None:
     with nginx(tmp_path, app, tls=tls) as url:
         command = [sys.executable, "-m", "opscore_fast", "--http2" if tls else
                    "--http2=prior-knowledge", "-f", "locustfile.py", "--headless", "-u", "5", "-r",
-                   "5", "-t", "2", "-H", url, "--csv", "out"]  # fmt: skip
+                   "5", "-t", "50", "-H", url, "--json"]  # fmt: skip
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
-    [total] = [row for row in read_csv(tmp_path / "out_stats.csv") if row["Name"] == "Aggregated"]
-    assert int(total["Request Count"]) > 0
-    assert total["Failure Count"] == "0"
+    [row] = json.loads(run.stdout)
+    assert row["num_requests"] >= 20
+    assert row["num_failures"] == 0
 
 
 @pytest.mark.parametrize(

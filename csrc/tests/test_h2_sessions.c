@@ -40,7 +40,9 @@ struct session {
     request requests[STREAMS];
 };
 
-static const opf_h2_options options = {.max_headers = 2000, .max_body = 30000, .window = WINDOW};
+static opf_blocks blocks;
+static const opf_h2_options options = {
+    .max_headers = 2000, .max_body = 30000, .window = WINDOW, .memory = &blocks};
 
 static uint32_t below(session *s, uint32_t n)
 {
