@@ -15,6 +15,7 @@ from gevent import GreenletExit
 from gevent.lock import BoundedSemaphore
 from locust.env import Environment
 from locust.exception import StopTest, StopUser
+from locust.runners import STATE_CLEANUP
 from locust.user import User
 from locust.user.task import (
     LOCUST_STATE_RUNNING,
@@ -22,7 +23,7 @@ from locust.user.task import (
     DefaultTaskSet,
 )
 
-from opscore_fast import fleet, listeners, native_table, options, waits
+from opscore_fast import fleet, listeners, native_table, options, quits, waits
 from opscore_fast._core import Plan
 from opscore_fast.http_session import with_tls
 from opscore_fast.recording import plan as recording
@@ -68,20 +69,31 @@ class Native(User):
 
     _watch: fleet.Watch | None = None
     _several: Several | None = None
+    _on_start_begun = False
+    _leaves = False
+    """on_stop is under way, or about to be."""
+    _ends_run = False
+    """It was stopped because the run ends."""
 
     def run(self) -> None:  # type: ignore[misc]
         """Run on_start in Python, then the tasks natively until the user is stopped."""
         self._state = LOCUST_STATE_RUNNING
         self._taskset_instance = tasks = DefaultTaskSet(self)
+        if self.environment.runner is not None:
+            quits.watch(self.environment.runner)
         try:
             self._run(tasks)
         except (GreenletExit, StopUser, StopTest):
+            self._leaves = True
             self._end()
 
     def _run(self, tasks: DefaultTaskSet) -> None:
         try:
             count = _checked_settings(self)
             found = _plan_with_on_start(self) if starts_natively(self) else None
+            if self._state == LOCUST_STATE_STOPPING:  # meanwhile
+                raise StopUser
+            self._on_start_begun = True
             if count > 1:
                 self._run_several(count, found)
             else:
@@ -107,15 +119,16 @@ class Native(User):
             raise StopUser
 
     def _started_in_python(self) -> tuple[Plan, Row]:
-        try:
-            self.on_start()
-        except Exception as error:
-            logger.error("%s\n%s", error, traceback.format_exc())
-            if not isinstance(error, (StopUser, StopTest)):
-                self.environment.events.user_error.fire(
-                    user_instance=self, exception=error, tb=error.__traceback__
-                )
-            raise
+        with quits.within(quits.ON_START):
+            try:
+                self.on_start()
+            except Exception as error:
+                logger.error("%s\n%s", error, traceback.format_exc())
+                if not isinstance(error, (StopUser, StopTest)):
+                    self.environment.events.user_error.fire(
+                        user_instance=self, exception=error, tb=error.__traceback__
+                    )
+                raise
         return _plan_of(self)
 
     def _run_several(self, count: int, found: tuple[Plan, Row] | None) -> None:
@@ -141,25 +154,50 @@ class Native(User):
                 bring_back(self, watch.plan.source, end)
             if watch.failed:
                 return
-        self.on_stop()  # type: ignore[no-untyped-call]
+        if self._on_start_begun:
+            with quits.within(quits.ON_STOP):
+                self.on_stop()  # type: ignore[no-untyped-call]
 
     def stop(self, force: bool = False) -> bool:
         """Stop the user as Locust's User.stop does; a request under way is finished and counted."""
-        watch = self._several.watch if self._several else self._watch
-        if watch is None:
-            return bool(super().stop(force))
-        if not force:
-            self._state = LOCUST_STATE_STOPPING
-            fleet.stop(watch, fleet.AFTER_TASK)
+        if self._several is not None and self._several.ends_first(force):
             return False
-        if not watch.ended.ready():
-            fleet.stop(watch, fleet.AFTER_REQUEST)
-            watch.ended.wait(STOP_GRACE_S)
-        if not watch.ended.ready():
-            self._group.killone(self._greenlet)
-        elif self._greenlet is not None:
-            self._greenlet.join()  # it runs on_stop
-        return True
+        watch = self._several.watch if self._several else self._watch
+        if watch is None and self._several is None and not self._leaves:
+            if not force and self._state == LOCUST_STATE_STOPPING:
+                return False
+            return bool(super().stop(force))
+        if watch is None or not force:
+            self._state = LOCUST_STATE_STOPPING  # for on_starts under way
+        if watch is not None and not watch.ended.ready():
+            fleet.stop(watch, fleet.AFTER_REQUEST if force else fleet.AFTER_TASK)
+        if force:
+            self._await_end(watch)
+        return force
+
+    def _await_end(self, watch: fleet.Watch | None) -> None:
+        """Wait for what is under way, then for on_stop."""
+        greenlet: Any = self._greenlet
+        if greenlet in (None, gevent.getcurrent()):
+            return
+        if not self._leaves:
+            ended = watch.ended if watch is not None else greenlet
+            gevent.wait([ended], STOP_GRACE_S)
+            if not ended.ready() and not self._leaves:
+                self._group.killone(greenlet, block=False)
+        self._await_on_stop(greenlet)
+
+    def _await_on_stop(self, greenlet: Any) -> None:
+        """Wait until the user has ended, as Locust does, but not for good if the run is to end and
+        somebody asks for that again.
+        """
+        runner = self.environment.runner
+        ends = runner is not None and runner.state == STATE_CLEANUP
+        again, self._ends_run = self._ends_run and ends, ends
+        greenlet.join(STOP_GRACE_S if again else None)
+        if not greenlet.ready():
+            name = type(self).__name__
+            logger.warning("%s: its on_stop has not come to its end, and is given up", name)
 
 
 def _checked_settings(user: Any) -> int:

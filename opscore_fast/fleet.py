@@ -230,7 +230,8 @@ class _Running:
             tally = Tally(*item)
             user, source = self.users[tally.plan], tally.plan.source
             merge(tally, user.environment.stats, source.style, source.max_redirects)
-            tell_exceptions(tally, user)
+            if tally.raises:  # listeners may wait, as nobody may here
+                gevent.spawn(tell_exceptions, tally, user)
         for ended in ends:
             end = End(*ended)
             self.numbers.find(end.agent).note_end(end)

@@ -18,12 +18,13 @@ from gevent import GreenletExit
 from gevent.pool import Pool
 from locust.exception import StopTest, StopUser
 from locust.user import User
-from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet
 
-from opscore_fast import fleet
+from opscore_fast import fleet, quits
 from opscore_fast._core import Plan
 from opscore_fast.http_session import HttpSession
 from opscore_fast.recording.client import LOCUSTS
+from opscore_fast.recording.refusal import NotRecordable
 from opscore_fast.remembered import bring_back, cookies_of
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,9 @@ class Several:
         self._stops = has_on_stop(type(user))
         self._left: dict[int, Left] = {}  # by agent: what its on_start left for its on_stop
         self._told: set[str] = set()
+        self._pool = Pool(AT_A_TIME)  # of on_starts
+        self._first: Any = None  # the greenlet of the user's own on_start
+        self._first_ends = False
         self.watch: fleet.Watch | None = None
         self.user_has_started = False
         """The on_start of the user itself, which is the first, has come to its end."""
@@ -73,31 +77,57 @@ class Several:
     def start(self, count: int) -> fleet.Watch | None:
         """Run on_start for each of count agents, and start each agent when its own has ended.
 
-        Returns their watch, or None if no on_start has come to its end. Raises what plan_of does,
-        for the first one.
+        Returns their watch, or None if no agent has begun. Raises what plan_of does, for the first
+        one.
         """
-        instance = self._user
-        while not self._has_started(instance):
-            count -= 1
-            if not count:
-                return None
-            instance = self._another()
-        self.user_has_started = instance is self._user
-        plan, row = self._plan_of(instance)
-        self.watch = fleet.watch(self._user, plan, remembers=self._stops)
-        self._add(instance, row)
-        pool = Pool(AT_A_TIME)
+        pool = self._pool
         try:
-            for _ in range(count - 1):
+            for _ in range(self._start_first(count)):
                 pool.wait_available()
-                if self.watch.stopping:
+                if self._stopping():
                     break
                 pool.spawn(self._start_one)
             pool.join()
         finally:
-            pool.kill()
-            self.watch.complete()
+            quits.kill_but_on_stops(pool)
+            if self.watch is not None:
+                self.watch.complete()
         return self.watch
+
+    def _start_first(self, count: int) -> int:
+        """Run one on_start after the other until an agent has begun, by which the others' plan is
+        made; returns how many on_starts are left.
+        """
+        instance = self._user
+        for left in reversed(range(count)):
+            started = self._pool.spawn(self._start_one, instance)
+            self._first = self._first or started
+            came = started.get()
+            if isinstance(came, Exception):
+                raise came
+            if came is True:  # not if it was killed
+                return left
+            if self._stopping():
+                break
+            instance = self._another()
+        return 0
+
+    def ends_first(self, force: bool) -> bool:
+        """Return whether it is the user's own on_start that asks the user to stop: as each agent's,
+        it ends that agent alone. force: raise GreenletExit there.
+        """
+        if gevent.getcurrent() is not self._first:
+            return False
+        self._first_ends = True
+        if force:
+            raise GreenletExit
+        return True
+
+    def _stopping(self) -> bool:
+        """Return whether the user was asked to stop."""
+        if self.watch is not None:
+            return self.watch.stopping
+        return _is_stopping(self._user)
 
     def start_natively(self, plan: Plan, row: tuple[Any, ...], count: int) -> fleet.Watch:
         """Start count agents whose on_start is part of the plan; returns their watch.
@@ -127,35 +157,61 @@ class Several:
         instance._taskset_instance = DefaultTaskSet(instance)
         return instance
 
-    def _start_one(self) -> None:
-        instance = self._another()
+    def _start_one(self, instance: Any = None) -> bool | Exception:
+        """Run an on_start, and start its agent; return whether it has begun, or why there is no
+        plan for it. If it has not begun, its on_stop has run, unless it goes on in Python.
+        """
+        if instance is None:
+            instance = self._another()
         if not self._has_started(instance):
-            return
+            return False
+        self.user_has_started |= instance is self._user
         try:
-            _, row = self._plan_of(instance)
-        except Exception:
-            return  # told by plan_of, which ends the test
+            plan, row = self._plan_of(instance)
+        except BaseException as error:
+            in_python = isinstance(error, NotRecordable) and not self._user.required
+            if not (in_python and instance is self._user):
+                self._run_on_stop(instance)
+            if isinstance(error, Exception):
+                return error  # told by plan_of
+            raise
+        if self._stopping():  # meanwhile
+            self._run_on_stop(instance)
+            return False
+        if self.watch is None:
+            self.watch = fleet.watch(self._user, plan, remembers=self._stops)
         self._add(instance, row)
-        _close(instance)
+        if instance is not self._user:
+            _close(instance)
+        return True
 
     def _has_started(self, instance: Any) -> bool:
-        """Run an on_start; return whether its agent is to begin."""
+        """Run an on_start; return whether its agent is to begin. If not, its on_stop has run."""
+        try:
+            with quits.within(quits.ON_START):
+                goes_on = self._run_on_start(instance)
+        except GreenletExit:
+            self._run_on_stop(instance)
+            raise
+        if goes_on is False:
+            self._run_on_stop(instance)
+        return bool(goes_on)
+
+    def _run_on_start(self, instance: Any) -> bool | None:
+        """Return whether the agent goes on; None: its on_start has raised an exception."""
+        if instance is not self._user:
+            instance._greenlet, instance._group = gevent.getcurrent(), self._pool
         try:
             instance.on_start()
         except (StopUser, StopTest) as error:
             self._tell(error, logging.ERROR)
-        except GreenletExit:
-            self._run_on_stop(instance)
-            raise
+            return False
         except Exception as error:
             self._tell(error, logging.ERROR)
             self._fire(error)
-            return False
-        else:
-            if self.watch is None or not self.watch.stopping:
-                return True
-        self._run_on_stop(instance)
-        return False
+            return None
+        own = self._first_ends if instance is self._user else _is_stopping(instance)
+        return not own and not self._stopping()
 
     def _add(self, instance: Any, row: tuple[Any, ...]) -> None:
         assert self.watch is not None
@@ -180,6 +236,7 @@ class Several:
                 left = self._left.pop(end.agent, None)
                 if end.why != fleet.ON_START_RAISED:
                     pool.spawn(self._stop_one, end, left)
+                    pool.wait_available()  # before the next is taken, which would be lost
             pool.join()
         finally:
             pool.kill()
@@ -197,13 +254,15 @@ class Several:
     def _run_on_stop(self, instance: Any) -> None:
         if not self._stops:
             return
-        try:
-            instance.on_stop()
-        except (StopUser, StopTest):
-            pass
-        except Exception as error:
-            self._tell(error, logging.ERROR)
-            self._fire(error)
+        instance._leaves = instance is not self._user
+        with quits.within(quits.ON_STOP):
+            try:
+                instance.on_stop()
+            except (StopUser, StopTest):
+                pass
+            except Exception as error:
+                self._tell(error, logging.ERROR)
+                self._fire(error)
 
     # Exceptions
 
@@ -218,6 +277,10 @@ class Several:
         self._user.environment.events.user_error.fire(
             user_instance=self._user, exception=error, tb=error.__traceback__
         )
+
+
+def _is_stopping(instance: Any) -> bool:
+    return bool(instance._state == LOCUST_STATE_STOPPING)
 
 
 def _left_by(instance: Any) -> Left:
