@@ -10,14 +10,15 @@ from __future__ import annotations
 import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import gevent
 from gevent import GreenletExit
 from gevent.pool import Pool
-from locust.runners import STATE_CLEANUP, Runner
+from locust.exception import RPCError
+from locust.runners import STATE_CLEANUP, Runner, WorkerRunner
 
 ON_START, ON_STOP = "on_start", "on_stop"
 
@@ -86,7 +87,16 @@ class _Call:
         runner = self._runner
         while runner.state == STATE_CLEANUP and runner.user_count:
             gevent.sleep(_LOOK_S)  # another is under way, and may be for on_stops to end
+        if isinstance(runner, WorkerRunner):
+            _tell_master(runner)
         self._call()
+
+
+def _tell_master(runner: WorkerRunner) -> None:
+    """Stop a worker's users, and send what is counted, as when its master has it quit."""
+    runner.stop()
+    with suppress(RPCError):
+        runner._send_stats()
 
 
 def watch(runner: Runner) -> None:

@@ -215,6 +215,16 @@ def test_processes(tmp_path: Path) -> None:
     assert names["REGISTER"] == names["DEREGISTER"] == 200
 
 
+def test_on_start_ends_a_worker(tmp_path: Path) -> None:
+    """What it has counted reaches its master, which ends without it."""
+    on_start = "if self.number == 2: self.environment.runner.quit()"
+    locustfile = write(tmp_path, python=IN_PYTHON, on_start=on_start, on_stop=ON_STOP)
+    options = ("-u", "2", "-r", "2", "-t", "50s", "--processes", "1", *distributed())
+    output, names, _ = counted(tmp_path, locustfile, *options)
+    assert "The last worker quit" in output
+    assert names["REGISTER"] == names["DEREGISTER"] == len(set(stopped_ids(output))) >= 2
+
+
 # on_start natively
 
 
