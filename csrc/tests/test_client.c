@@ -10,44 +10,15 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "client.h"
 #include "client/exchange.h"
 #include "client/pool.h"
 #include "drive.h"
 #include "opf.h"
 #include "peer.h"
 
-#define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define SHORTLY (100 * OPF_NS_PER_MS) /* a time-out that is to strike */
 #define LARGE (64U << 20)             /* more than sockets take in */
-
-typedef struct client {
-    opf_engine *engine;
-    opf_pool *pool;
-    peer *server;
-    uint16_t port;
-    bool tls;
-} client;
-
-static bool client_init(client *c, peer_fn *serve, void *arg, const opf_pool_options *options)
-{
-    static const opf_pool_options none;
-    int error;
-    char text[256];
-    *c = (client){.engine = opf_engine_new(NULL)};
-    if (!c->engine)
-        return false;
-    c->pool = opf_pool_new(c->engine, options ? options : &none, &error, text, sizeof(text));
-    c->server = serve ? peer_new(serve, arg) : NULL;
-    c->port = c->server ? peer_port(c->server) : 0;
-    return c->pool;
-}
-
-static void client_fini(client *c)
-{
-    opf_pool_free(c->pool);
-    opf_engine_free(c->engine);
-    peer_free(c->server);
-}
 
 static int get(client *c, call *one)
 {
@@ -61,68 +32,6 @@ static int fetch(client *c, call *one)
     if (get(c, one) != 0 || !call_drive(c->engine, &one->done, 1) || one->done != 1)
         return -1;
     return (int)opf_exchange_result(one->exchange)->failure;
-}
-
-static uint64_t open_connections(const client *c)
-{
-    opf_engine_totals totals;
-    opf_engine_get_totals(c->engine, &totals);
-    return totals.connections;
-}
-
-/* Servers */
-
-static void serve_well(int fd, int number, void *arg)
-{
-    char request[4096];
-    (void)number, (void)arg;
-    while (peer_read_request(fd, request, sizeof(request)) && peer_send(fd, ANSWER))
-        ;
-}
-
-static void serve_once(int fd, int number, void *arg)
-{
-    char request[4096];
-    (void)number, (void)arg;
-    if (peer_read_request(fd, request, sizeof(request)))
-        peer_send(fd, ANSWER);
-}
-
-/* Answers with the text at arg and closes, on its first connection; then well. */
-static void serve_first(int fd, int number, void *arg)
-{
-    char request[4096];
-    if (number)
-        serve_well(fd, number, NULL);
-    else if (peer_read_request(fd, request, sizeof(request)))
-        peer_send(fd, arg);
-}
-
-/* Says what is at arg (NULL: nothing) and no more. */
-static void serve_and_hold(int fd, int number, void *arg)
-{
-    char request[4096];
-    (void)number;
-    if (arg && peer_read_request(fd, request, sizeof(request)))
-        peer_send(fd, arg);
-    peer_wait_closed(fd);
-}
-
-/* Never reads. */
-static void serve_deaf(int fd, int number, void *arg)
-{
-    struct pollfd gone = {.fd = fd, .events = POLLRDHUP};
-    (void)number, (void)arg;
-    poll(&gone, 1, 20000);
-}
-
-static void serve_reset(int fd, int number, void *arg)
-{
-    char request[4096];
-    if (number)
-        serve_well(fd, number, arg);
-    else if (peer_read_request(fd, request, sizeof(request)))
-        peer_reset(fd);
 }
 
 /* A connection and the next */
@@ -143,9 +52,9 @@ TEST(a_connection_is_kept)
               result->end_ns <= result->seen_ns);
     }
     CHECK_EQ_INT(peer_count(c.server), 1);
-    CHECK_EQ_INT(open_connections(&c), 1);
+    CHECK_EQ_INT(client_connections(&c), 1);
     opf_pool_close_idle(c.pool);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     opf_exchange_free(one.exchange);
     client_fini(&c);
 }
@@ -216,7 +125,7 @@ TEST(a_closed_connection_is_replaced)
     }
     CHECK_EQ_INT(peer_count(c.server), 5);
     call_idle(c.engine);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     opf_exchange_free(one.exchange);
     client_fini(&c);
 }
@@ -243,7 +152,7 @@ TEST(closed_too_early)
         CHECK(client_init(&c, serve_first, (void *)(uintptr_t)cases[i].text, NULL));
         CHECK_EQ_INT(fetch(&c, &one), cases[i].failure);
         CHECK_EQ_INT(opf_exchange_result(one.exchange)->status, cases[i].status);
-        CHECK_EQ_INT(open_connections(&c), 0);
+        CHECK_EQ_INT(client_connections(&c), 0);
         CHECK_EQ_INT(fetch(&c, &one), OPF_FAIL_NONE);
         opf_exchange_free(one.exchange);
         client_fini(&c);
@@ -277,7 +186,7 @@ TEST(a_large_body_and_an_early_answer)
     opf_failure failure = opf_exchange_result(one.exchange)->failure;
     /* a reset may overtake the answer; that the server closed is all that is certain */
     CHECK(failure == OPF_FAIL_NONE || failure == OPF_FAIL_RESET || failure == OPF_FAIL_CLOSED);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     CHECK_EQ_INT(fetch(&c, &one), OPF_FAIL_NONE);
     opf_exchange_free(one.exchange);
     client_fini(&c);
@@ -299,7 +208,7 @@ static void check_timeout(const char *url, client *c, size_t body_len, opf_failu
     CHECK(call_drive(c->engine, &one.done, 1));
     CHECK_EQ_INT(opf_exchange_result(one.exchange)->failure, failure);
     CHECK_EQ_INT(opf_exchange_result(one.exchange)->phase, phase);
-    CHECK_EQ_INT(open_connections(c), 0);
+    CHECK_EQ_INT(client_connections(c), 0);
     opf_exchange_free(one.exchange);
     free(body);
 }
@@ -402,7 +311,7 @@ TEST(the_rest_waits_in_a_queue)
     CHECK(client_init(&c, serve_well, NULL, &(opf_pool_options){.concurrency = 2}));
     for (int i = 0; i < N; i++)
         CHECK_EQ_INT(get(&c, &calls[i]), 0);
-    CHECK_EQ_INT(open_connections(&c), 2);
+    CHECK_EQ_INT(client_connections(&c), 2);
     for (int i = 0; i < N; i++)
         CHECK(call_drive(c.engine, &calls[i].done, 1));
     call_idle(c.engine);
@@ -431,7 +340,7 @@ TEST(the_queue_goes_on_after_failures)
         CHECK_EQ_INT(calls[i].done, 1);
         opf_exchange_free(calls[i].exchange);
     }
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     client_fini(&c);
 }
 
@@ -469,7 +378,7 @@ static void check_cancelled(peer_fn *serve, const char *text, bool tls, size_t b
         opf_exchange_cancel(one.exchange);
     if (tls) { /* there will be no answer */
         opf_exchange_cancel(next.exchange);
-        CHECK_EQ_INT(open_connections(&c), 0);
+        CHECK_EQ_INT(client_connections(&c), 0);
     } else {
         CHECK(call_drive(c.engine, &next.done, 1));
     }
@@ -543,7 +452,7 @@ TEST(a_pool_is_freed_with_all_that_is_under_way)
             CHECK(drive_to(&c, &calls[0], OPF_PHASE_WAIT));
     }
     opf_pool_free(pool);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     CHECK_EQ_INT(fetch(&c, &other), OPF_FAIL_NONE);
     for (int i = 0; i < N; i++) {
         CHECK_EQ_INT(calls[i].done, 0);

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "client.h"
 #include "client/exchange.h"
 #include "client/pool.h"
 #include "drive.h"
@@ -22,40 +23,10 @@
 #include "peer.h"
 #include "tls_side.h"
 
-#define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define SHORTLY (100 * OPF_NS_PER_MS) /* a time-out that is to strike */
 #define LARGE (64U << 20)             /* more than sockets take in */
 
 static const opf_curl_options plain;
-
-typedef struct client {
-    opf_engine *engine;
-    opf_pool *pool;
-    peer *server;
-    uint16_t port;
-} client;
-
-static bool client_init(client *c, peer_fn *serve, void *arg, const opf_pool_options *options)
-{
-    static const opf_pool_options none;
-    int error;
-    char text[256];
-    signal(SIGPIPE, SIG_IGN);
-    *c = (client){.engine = opf_engine_new(NULL)};
-    if (!c->engine)
-        return false;
-    c->pool = opf_pool_new(c->engine, options ? options : &none, &error, text, sizeof(text));
-    c->server = serve ? peer_new(serve, arg) : NULL;
-    c->port = c->server ? peer_port(c->server) : 0;
-    return c->pool;
-}
-
-static void client_fini(client *c)
-{
-    opf_pool_free(c->pool);
-    opf_engine_free(c->engine);
-    peer_free(c->server);
-}
 
 static void on_done(opf_exchange *exchange, void *arg)
 {
@@ -124,67 +95,7 @@ static const opf_result *result_of(const call *one)
     return opf_exchange_result(one->exchange);
 }
 
-static uint64_t open_connections(const client *c)
-{
-    opf_engine_totals totals;
-    opf_engine_get_totals(c->engine, &totals);
-    return totals.connections;
-}
-
 /* Servers */
-
-static void serve_well(int fd, int number, void *arg)
-{
-    char request[4096];
-    (void)number, (void)arg;
-    while (peer_read_request(fd, request, sizeof(request)) && peer_send(fd, ANSWER))
-        ;
-}
-
-static void serve_once(int fd, int number, void *arg)
-{
-    char request[4096];
-    (void)number, (void)arg;
-    if (peer_read_request(fd, request, sizeof(request)))
-        peer_send(fd, ANSWER);
-}
-
-/* Answers with the text at arg and closes, on its first connection; then well. */
-static void serve_first(int fd, int number, void *arg)
-{
-    char request[4096];
-    if (number)
-        serve_well(fd, number, NULL);
-    else if (peer_read_request(fd, request, sizeof(request)))
-        peer_send(fd, arg);
-}
-
-/* Says what is at arg (NULL: nothing) and no more. */
-static void serve_and_hold(int fd, int number, void *arg)
-{
-    char request[4096];
-    (void)number;
-    if (arg && peer_read_request(fd, request, sizeof(request)))
-        peer_send(fd, arg);
-    peer_wait_closed(fd);
-}
-
-/* Never reads. */
-static void serve_deaf(int fd, int number, void *arg)
-{
-    struct pollfd gone = {.fd = fd, .events = POLLRDHUP};
-    (void)number, (void)arg;
-    poll(&gone, 1, 20000);
-}
-
-static void serve_reset(int fd, int number, void *arg)
-{
-    char request[4096];
-    if (number)
-        serve_well(fd, number, arg);
-    else if (peer_read_request(fd, request, sizeof(request)))
-        peer_reset(fd);
-}
 
 /* Gives the request back as the body. */
 static void serve_echo(int fd, int number, void *arg)
@@ -336,9 +247,9 @@ TEST(a_connection_is_kept)
         CHECK(result->sent_ns <= result->end_ns && result->end_ns <= result->seen_ns);
     }
     CHECK_EQ_INT(peer_count(c.server), 1);
-    CHECK_EQ_INT(open_connections(&c), 1);
+    CHECK_EQ_INT(client_connections(&c), 1);
     opf_pool_close_idle(c.pool);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     CHECK_EQ_INT(get(&c, &one), OPF_FAIL_NONE);
     CHECK_EQ_INT(peer_count(c.server), 2);
     opf_exchange_free(one.exchange);
@@ -671,7 +582,7 @@ TEST(nobody_listens)
     CHECK_EQ_INT(get(&c, &one), OPF_FAIL_REFUSED);
     CHECK_EQ_INT(result_of(&one)->err, ECONNREFUSED);
     CHECK_EQ_INT(result_of(&one)->phase, OPF_PHASE_CONNECT);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     opf_exchange_free(one.exchange);
     client_fini(&c);
 }
@@ -763,7 +674,7 @@ TEST(time_outs)
                                   .body_len = cases[i].body_len}),
                      cases[i].failure);
         CHECK_EQ_INT(result_of(&one)->phase, cases[i].phase);
-        CHECK_EQ_INT(open_connections(&c), 0);
+        CHECK_EQ_INT(client_connections(&c), 0);
         opf_exchange_free(one.exchange);
         client_fini(&c);
         free(body);
@@ -904,7 +815,7 @@ TEST(a_body_in_pieces_is_not_finished)
     CHECK_EQ_INT(result_of(&one)->failure, OPF_FAIL_NONE);
     opf_exchange_cancel(one.exchange);
     CHECK(!opf_exchange_wants_body(one.exchange));
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     opf_exchange_free(one.exchange);
     client_fini(&c);
 }
@@ -979,7 +890,7 @@ TEST(a_stream_is_freed_in_the_middle)
         if (taken)
             opf_exchange_read(one.exchange, piece, sizeof(piece));
         opf_exchange_free(one.exchange);
-        CHECK_EQ_INT(open_connections(&c), 0);
+        CHECK_EQ_INT(client_connections(&c), 0);
         client_fini(&c);
     }
 }
@@ -1016,7 +927,7 @@ static void check_cancelled(peer_fn *serve, const char *text, bool tls, size_t b
         opf_exchange_cancel(one.exchange);
     if (tls) { /* there will be no answer */
         opf_exchange_cancel(next.exchange);
-        CHECK_EQ_INT(open_connections(&c), 0);
+        CHECK_EQ_INT(client_connections(&c), 0);
     } else {
         CHECK(call_drive(c.engine, &next.done, 1));
     }
@@ -1054,7 +965,7 @@ TEST(a_pool_is_freed_with_all_that_is_under_way)
     opf_pool_close_idle(c.pool);
     opf_pool_free(c.pool);
     c.pool = NULL;
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     for (int i = 0; i < N; i++) {
         CHECK_EQ_INT(calls[i].done, 0);
         opf_exchange_free(calls[i].exchange);
@@ -1071,7 +982,7 @@ TEST(connections_in_use_outlive_close_idle)
     opf_pool_close_idle(c.pool);
     CHECK(call_drive(c.engine, &one.done, 1));
     CHECK_EQ_INT(result_of(&one)->failure, OPF_FAIL_NONE);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     CHECK_EQ_INT(get(&c, &one), OPF_FAIL_NONE);
     opf_exchange_free(one.exchange);
     client_fini(&c);
@@ -1245,7 +1156,7 @@ static void check_connect(const char *answer, opf_failure failure, int status, c
                  failure);
     CHECK_EQ_INT(result_of(&one)->proxy_status, status);
     CHECK_STR(result_of(&one)->detail, detail);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     opf_exchange_free(one.exchange);
     client_fini(&c);
     peer_free(server);

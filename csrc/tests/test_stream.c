@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "client.h"
 #include "client/exchange.h"
 #include "drive.h"
 #include "http/url.h"
@@ -16,32 +17,6 @@
 #define BIG (8U << 20)
 #define HEAD_OF_BIG "HTTP/1.1 200 OK\r\nContent-Length: 8388608\r\n\r\n"
 #define HELD_AT_MOST (512U << 10)
-
-typedef struct client {
-    opf_engine *engine;
-    opf_pool *pool;
-    peer *server;
-} client;
-
-static bool client_init(client *c, peer_fn *serve, void *arg, const opf_pool_options *options)
-{
-    static const opf_pool_options none;
-    int error;
-    char text[256];
-    *c = (client){.engine = opf_engine_new(NULL)};
-    if (!c->engine)
-        return false;
-    c->pool = opf_pool_new(c->engine, options ? options : &none, &error, text, sizeof(text));
-    c->server = peer_new(serve, arg);
-    return c->pool && c->server;
-}
-
-static void client_fini(client *c)
-{
-    opf_pool_free(c->pool);
-    opf_engine_free(c->engine);
-    peer_free(c->server);
-}
 
 static void on_done(opf_exchange *exchange, void *arg)
 {
@@ -92,13 +67,6 @@ static size_t read_whole(client *c, call *one, char *data, size_t size)
     return got;
 }
 
-static uint64_t open_connections(const client *c)
-{
-    opf_engine_totals totals;
-    opf_engine_get_totals(c->engine, &totals);
-    return totals.connections;
-}
-
 /* Servers */
 
 static char letter(size_t at)
@@ -147,12 +115,6 @@ static void serve_and_close(int fd, int number, void *arg)
     (void)number;
     if (peer_read_request(fd, request, sizeof(request)))
         peer_send(fd, arg);
-}
-
-static void serve_and_hold(int fd, int number, void *arg)
-{
-    serve_and_close(fd, number, arg);
-    peer_wait_closed(fd);
 }
 
 /* Answers when the head has come, and reads the request's body then. */
@@ -222,7 +184,7 @@ TEST(what_nobody_takes_is_not_received)
     CHECK_EQ_INT(opf_exchange_held(one.exchange), held);
     CHECK(goes_on(&one));
     opf_exchange_free(one.exchange);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     client_fini(&c);
 }
 
@@ -307,7 +269,7 @@ TEST(what_came_before_a_failure_can_be_read)
         CHECK_EQ_INT(read_whole(&c, &one, data, 2), 2);
         CHECK_EQ_INT(read_whole(&c, &one, data + 2, sizeof(data) - 2), 2);
         CHECK_BYTES(data, 4, "half");
-        CHECK_EQ_INT(open_connections(&c), 0);
+        CHECK_EQ_INT(client_connections(&c), 0);
         opf_exchange_free(one.exchange);
         one.exchange = NULL;
         client_fini(&c);
@@ -367,7 +329,7 @@ TEST(done_may_free_another_stream_with_news)
     opf_engine_poll(c.engine, 0);
     CHECK(!pair[0] != !pair[1]);
     opf_exchange_free(pair[0] ? pair[0] : pair[1]);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     client_fini(&c);
 }
 

@@ -9,11 +9,11 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "client.h"
 #include "drive.h"
 #include "opf.h"
 #include "peer.h"
 
-#define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define SHORTLY (100 * OPF_NS_PER_MS) /* a time-out that is to strike, or must not */
 #define MIB (1U << 20)
 #define PIECES_MAX 8
@@ -38,39 +38,6 @@ typedef struct upload {
     bool stream;
     const char *method;
 } upload;
-
-typedef struct client {
-    opf_engine *engine;
-    opf_pool *pool;
-    peer *server;
-} client;
-
-static bool client_init(client *c, peer_fn *serve, void *arg, const opf_pool_options *options)
-{
-    static const opf_pool_options none;
-    int error;
-    char text[256];
-    *c = (client){.engine = opf_engine_new(NULL)};
-    if (!c->engine)
-        return false;
-    c->pool = opf_pool_new(c->engine, options ? options : &none, &error, text, sizeof(text));
-    c->server = peer_new(serve, arg);
-    return c->pool;
-}
-
-static void client_fini(client *c)
-{
-    opf_pool_free(c->pool);
-    opf_engine_free(c->engine);
-    peer_free(c->server);
-}
-
-static uint64_t open_connections(const client *c)
-{
-    opf_engine_totals totals;
-    opf_engine_get_totals(c->engine, &totals);
-    return totals.connections;
-}
 
 static bool is_over(const upload *u)
 {
@@ -253,6 +220,16 @@ static void serve_early(int fd, int number, void *arg)
     }
 }
 
+/* Resets the first connection behind the head, and one more byte. */
+static void serve_reset_early(int fd, int number, void *arg)
+{
+    char head[4096], byte;
+    if (number)
+        serve_early(fd, number, arg);
+    else if (read_head(fd, head, sizeof(head)) && recv(fd, &byte, 1, 0) == 1)
+        peer_reset(fd);
+}
+
 /* The same, but closes behind it. */
 static void serve_early_and_close(int fd, int number, void *arg)
 {
@@ -261,16 +238,6 @@ static void serve_early_and_close(int fd, int number, void *arg)
         serve_early(fd, number, arg);
     else if (read_head(fd, head, sizeof(head)))
         peer_send(fd, arg);
-}
-
-/* Resets the first connection behind the head, and one more byte. */
-static void serve_reset(int fd, int number, void *arg)
-{
-    char head[4096], byte;
-    if (number)
-        serve_early(fd, number, arg);
-    else if (read_head(fd, head, sizeof(head)) && recv(fd, &byte, 1, 0) == 1)
-        peer_reset(fd);
 }
 
 /* Framing */
@@ -343,7 +310,7 @@ TEST(a_chunk_is_whole_before_the_next_piece_is_there)
     CHECK_EQ_INT(send_all(&c, &u), OPF_FAIL_NONE); /* answered when the chunk had been read */
     CHECK(!opf_exchange_wants_body(u.exchange));
     CHECK_EQ_INT(u.at, 1);
-    CHECK_EQ_INT(open_connections(&c), 0); /* the rest of the body is owed */
+    CHECK_EQ_INT(client_connections(&c), 0); /* the rest of the body is owed */
     opf_exchange_free(u.exchange);
     client_fini(&c);
     CHECK_EQ_INT(e.good, 1);
@@ -372,7 +339,7 @@ TEST(large_pieces_that_are_sent_in_parts)
             e.len += (size_t)snprintf(wire + e.len, 16, "0\r\n\r\n");
         CHECK(client_init(&c, serve_expecting, &e, NULL));
         CHECK_EQ_INT(send_all(&c, &u), OPF_FAIL_NONE);
-        CHECK_EQ_INT(open_connections(&c), 1);
+        CHECK_EQ_INT(client_connections(&c), 1);
         opf_exchange_free(u.exchange);
         client_fini(&c);
         CHECK_EQ_INT(e.good, 1);
@@ -447,7 +414,7 @@ static void check_early(peer_fn *serve, const char *answer, size_t allowed, int 
     CHECK_EQ_INT(opf_exchange_result(u.exchange)->phase, OPF_PHASE_DONE);
     CHECK(!opf_exchange_wants_body(u.exchange));
     CHECK_EQ_INT(opf_exchange_write(u.exchange, "late", 4), 0);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     CHECK_EQ_INT(fetch(&c), OPF_FAIL_NONE);
     CHECK_EQ_INT(peer_count(c.server), 2);
     opf_exchange_free(u.exchange);
@@ -491,7 +458,7 @@ static void check_lost(peer_fn *serve, const char *text, size_t allowed, opf_fai
     CHECK_EQ_INT(send_all(&c, &u), failure);
     CHECK_EQ_INT(opf_exchange_result(u.exchange)->phase, phase);
     CHECK(!opf_exchange_wants_body(u.exchange));
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     CHECK_EQ_INT(fetch(&c), OPF_FAIL_NONE);
     opf_exchange_free(u.exchange);
     client_fini(&c);
@@ -504,7 +471,7 @@ TEST(lost_within_the_body)
     check_lost(serve_early_and_close, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nno", 0,
                OPF_FAIL_CLOSED_BODY, OPF_PHASE_BODY);
     check_lost(serve_early, "nonsense\r\n\r\n", 0, OPF_FAIL_PROTOCOL, OPF_PHASE_SEND);
-    check_lost(serve_reset, NULL, 1, OPF_FAIL_RESET, OPF_PHASE_SEND);
+    check_lost(serve_reset_early, NULL, 1, OPF_FAIL_RESET, OPF_PHASE_SEND);
 }
 
 /* Time-outs */
@@ -521,7 +488,7 @@ TEST(a_server_that_does_not_read)
         add(&u, block, MIB);
     CHECK_EQ_INT(send_all(&c, &u), OPF_FAIL_WRITE_TIMEOUT);
     CHECK_EQ_INT(opf_exchange_result(u.exchange)->phase, OPF_PHASE_SEND);
-    CHECK_EQ_INT(open_connections(&c), 0);
+    CHECK_EQ_INT(client_connections(&c), 0);
     opf_exchange_free(u.exchange);
     client_fini(&c);
     free(block);
@@ -652,7 +619,7 @@ TEST(cancelled_before_it_is_told_that_it_may_go_on)
             opf_exchange_cancel(u.exchange);
         call_idle(c.engine);
         CHECK_EQ_INT(u.told, told);
-        CHECK_EQ_INT(open_connections(&c), 0);
+        CHECK_EQ_INT(client_connections(&c), 0);
         if (!freed)
             opf_exchange_free(u.exchange);
         client_fini(&c);
@@ -727,7 +694,7 @@ TEST(a_stream_that_is_answered_before_its_request_is_over)
     CHECK_EQ_INT(opf_exchange_result(u.exchange)->failure, OPF_FAIL_NONE);
     CHECK_EQ_INT(opf_exchange_read(u.exchange, body + 3, sizeof(body) - 3), 3);
     CHECK_BYTES(body, 6, "first.");
-    CHECK_EQ_INT(open_connections(&c), 1);
+    CHECK_EQ_INT(client_connections(&c), 1);
     opf_exchange_free(u.exchange);
     client_fini(&c);
 }
@@ -789,7 +756,7 @@ TEST(a_paused_stream_whose_request_is_not_over)
     CHECK_EQ_INT(got, LONG_ANSWER + 1);
     CHECK(call_drive(c.engine, &u.finished, 1));
     CHECK_EQ_INT(opf_exchange_result(u.exchange)->failure, OPF_FAIL_NONE);
-    CHECK_EQ_INT(open_connections(&c), 1);
+    CHECK_EQ_INT(client_connections(&c), 1);
     opf_exchange_free(u.exchange);
     client_fini(&c);
 }
