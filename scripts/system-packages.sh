@@ -13,6 +13,7 @@ build) tools=() ;;
 test)
     tools=(openssl:openssl nginx:nginx-light curl:curl)
     tools+=(nghttp:nghttp2-client nghttpd:nghttp2-server nghttpx:nghttp2-proxy node:nodejs)
+    tools+=(h2o:h2o caddy:caddy)
     ;;
 bench)
     tools=(openssl:openssl nginx:nginx-light wrk:wrk)

@@ -1,16 +1,12 @@
-"""HTTP/2 of both user classes: against nginx, nghttpx, hypercorn and node, and against servers that
-send the frames they are told."""
+"""HTTP/2 of both user classes: against servers of others, and against some that send the frames
+they are told."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
-import shutil
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,17 +17,32 @@ import gevent
 import gevent.server
 import pytest
 from conftest import Listen
-from helpers import Connect, free_port, read_csv, refusing_port, wait_until
+from helpers import Connect, Run, finish, free_port, python, read_csv, refusing_port
+from helpers_http2 import sent
+from helpers_http2_servers import (
+    CERTIFICATE,
+    Proxy,
+    caddy,
+    granian,
+    h2o,
+    hypercorn,
+    nghttpd,
+    nghttpx,
+    nginx,
+    running,
+)
 from locust.env import Environment
-from servers import CERTIFICATES, Listener, child_environment
-
-CERTIFICATE = CERTIFICATES / "localhost.pem"
+from servers import Listener
+from servers.frames import WINDOW, Setting
 
 
 @pytest.fixture
 def connect(connect: Connect) -> Connect:
     """The same, with prior knowledge of HTTP/2 where nothing else is said."""
     return partial(connect, http2="prior-knowledge")
+
+
+LOCUSTFILES = Path(__file__).parent.parent / "locustfiles"
 
 
 def connections() -> int:
@@ -43,94 +54,18 @@ def connections() -> int:
 # Independent servers
 
 
-@contextmanager
-def running(*command: str | Path, port: int) -> Iterator[None]:
-    """Runs a server until the end, from when it listens."""
-    if not shutil.which(command[0]):
-        pytest.skip(f"{command[0]} is not installed")
-    process = subprocess.Popen(
-        list(map(str, command)),
-        env=child_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-    def listens() -> bool:
-        assert process.poll() is None, f"{command[0]} has ended"
-        with socket.socket() as sock:
-            return sock.connect_ex(("127.0.0.1", port)) == 0
-
-    try:
-        wait_until(listens, f"{command[0]} listens")
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-NGINX = """
-{user}
-daemon off;
-worker_processes 1;
-pid {prefix}/pid;
-error_log {prefix}/error.log;
-events {{ worker_connections 512; }}
-http {{
-    access_log off;
-    client_body_temp_path {prefix}/body;
-    proxy_temp_path {prefix}/proxy;
-    fastcgi_temp_path {prefix}/fastcgi;
-    uwsgi_temp_path {prefix}/uwsgi;
-    scgi_temp_path {prefix}/scgi;
-    client_max_body_size 0;
-    keepalive_requests 100000;
-    server {{
-        listen 127.0.0.1:{port} {how};
-        ssl_certificate {certificate};
-        ssl_certificate_key {certificate};
-        location / {{
-            proxy_pass http://127.0.0.1:{backend};
-            proxy_http_version 1.1;
-            proxy_set_header Host $http_host;
-        }}
-    }}
-}}
-"""
-
-
-@contextmanager
-def nginx(prefix: Path, backend: Listener, tls: bool, http2: bool = True) -> Iterator[str]:
-    port = free_port()
-    how = ("ssl " if tls else "") + ("http2" if http2 else "")
-    text = NGINX.format(
-        user="user root;" if os.geteuid() == 0 else "",
-        prefix=prefix,
-        port=port,
-        how=how,
-        certificate=CERTIFICATE,
-        backend=backend.port,
-    )
-    (prefix / "nginx.conf").write_text(text)
-    with running("nginx", "-p", prefix, "-c", prefix / "nginx.conf", port=port):
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-
-
-@contextmanager
-def nghttpx(prefix: Path, backend: Listener, tls: bool) -> Iterator[str]:
-    port = free_port()
-    command = ["nghttpx", f"--frontend=127.0.0.1,{port}" + ("" if tls else ";no-tls")]
-    command += [f"--backend=127.0.0.1,{backend.port}", "--workers=1", "--conf=/dev/null"]
-    command += [f"--pid-file={prefix / 'pid'}", "--single-process"]
-    with running(*command, *([CERTIFICATE] * 2 if tls else []), port=port):
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-
-
-@pytest.fixture(params=[(nginx, False), (nginx, True), (nghttpx, False), (nghttpx, True)])
-def url(request: pytest.FixtureRequest, tmp_path: Path, app: Listener) -> Iterator[str]:
+@pytest.fixture(params=[nginx, nghttpx, h2o, caddy])
+def serve(request: pytest.FixtureRequest) -> Proxy:
     """A server that speaks HTTP/2 and has the ordinary one behind it."""
-    serve, tls = request.param
-    with serve(tmp_path, app, tls) as url:
+    serve: Proxy = request.param
+    return serve
+
+
+@pytest.fixture(params=["cleartext", "TLS"])
+def url(
+    request: pytest.FixtureRequest, tmp_path: Path, app: Listener, serve: Proxy
+) -> Iterator[str]:
+    with serve(tmp_path, app, request.param == "TLS") as url:
         yield url
 
 
@@ -204,32 +139,11 @@ def test_greenlets_share_a_connection(url: str, connect: Connect) -> None:
     assert connections() - before == 1
 
 
-ASGI = """
-async def app(scope, receive, send):
-    body = b""
-    if scope["type"] != "http":
-        return
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            break
-    await send({"type": "http.response.start", "status": 200,
-                "headers": [(b"x-version", scope["http_version"].encode())]})
-    await send({"type": "http.response.body", "body": body})
-"""
-
-
+@pytest.mark.parametrize("serve", [hypercorn, granian])
 @pytest.mark.parametrize("tls", [False, True])
-def test_hypercorn(tmp_path: Path, connect: Connect, tls: bool) -> None:
-    port = free_port()
-    (tmp_path / "asgi.py").write_text(ASGI)
-    command = [sys.executable, "-m", "hypercorn", f"{tmp_path / 'asgi'}:app", "-w", "0"]
-    command += ["--bind", f"127.0.0.1:{port}"]
-    if tls:
-        command += ["--certfile", str(CERTIFICATE), "--keyfile", str(CERTIFICATE)]
-    with running(*command, port=port):
-        client = connect(f"{'https' if tls else 'http'}://127.0.0.1:{port}")
+def test_asgi(tmp_path: Path, connect: Connect, serve: Any, tls: bool) -> None:
+    with serve(tmp_path, tls) as url:
+        client = connect(url, http2="auto" if tls else "prior-knowledge")
         for size in (0, 1, 1_000_000):
             body = b"0123456789" * (size // 10) or b"x" * size
             response = client.post("/", data=body)
@@ -238,6 +152,21 @@ def test_hypercorn(tmp_path: Path, connect: Connect, tls: bool) -> None:
         jobs = [gevent.spawn(client.post, "/", data=b"%d" % number) for number in range(20)]
         gevent.joinall(jobs)
         assert [job.value.content for job in jobs] == [b"%d" % number for number in range(20)]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_nghttpd(tmp_path: Path, connect: Connect, tls: bool) -> None:
+    body = bytes(range(250)) * 10_000
+    (tmp_path / "file").write_bytes(body)
+    with nghttpd(tmp_path, tls, "--trailer=checksum: 1") as url:
+        client = connect(url, http2="auto" if tls else "prior-knowledge")
+        response = client.get("/file", headers={"TE": "trailers"})
+        assert (response.content, response.trailers) == (body, [("checksum", "1")])
+        assert client.post("/", data=body).content == body
+        assert client.get("/nothing").status_code == 404
+        jobs = [gevent.spawn(client.get, "/file") for _ in range(20)]
+        gevent.joinall(jobs)
+        assert {job.value.content for job in jobs} == {body}
 
 
 # What is spoken
@@ -571,7 +500,27 @@ def test_going_away_is_retried_once_and_counted(connect: Connect) -> None:
     assert response.retries == 1
 
 
-# The command line
+# Runs
+
+UNTIL = """
+from locust import LoadTestShape
+
+class Until(LoadTestShape):
+    def tick(self):
+        return (10, 10) if self.runner.stats.total.num_requests < 20 else None
+"""
+"""A second locustfile, which ends a run when it has made some requests."""
+
+
+def run(folder: Path, locustfile: Path, url: str, *options: str) -> tuple[Run, dict[str, str]]:
+    """Runs a locustfile until there were 20 requests; returns what it said and what it counted."""
+    (folder / "until.py").write_text(UNTIL)
+    command = ("-m", "opscore_fast", *options, "-f", f"{locustfile},until.py", "--headless")
+    ended = finish(python(*command, "-H", url, "--csv", "out", cwd=folder))
+    [total] = [row for row in read_csv(folder / "out_stats.csv") if row["Name"] == "Aggregated"]
+    assert int(total["Request Count"]) >= 20, ended.output
+    return ended, total
+
 
 LOCUSTFILE = """
 from locust import FastHttpUser, constant, task
@@ -583,8 +532,6 @@ class Visitor(FastHttpUser):
         with self.client.get("/ok", catch_response=True) as response:
             if response.http_version != "2":
                 response.failure("HTTP/" + response.http_version)
-        if self.environment.stats.total.num_requests >= 20:
-            self.environment.runner.quit()
 """
 
 
@@ -592,14 +539,9 @@ class Visitor(FastHttpUser):
 def test_the_command_line(tmp_path: Path, app: Listener, tls: bool) -> None:
     (tmp_path / "locustfile.py").write_text(LOCUSTFILE)
     with nginx(tmp_path, app, tls=tls) as url:
-        command = [sys.executable, "-m", "opscore_fast", "--http2" if tls else
-                   "--http2=prior-knowledge", "-f", "locustfile.py", "--headless", "-u", "5", "-r",
-                   "5", "-t", "50", "-H", url, "--json"]  # fmt: skip
-        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert run.returncode == 0, run.stderr
-    [row] = json.loads(run.stdout)
-    assert row["num_requests"] >= 20
-    assert row["num_failures"] == 0
+        option = "--http2" if tls else "--http2=prior-knowledge"
+        ended, total = run(tmp_path, tmp_path / "locustfile.py", url, option)
+    assert (ended.code, total["Failure Count"]) == (0, "0"), ended.output
 
 
 @pytest.mark.parametrize(
@@ -611,22 +553,14 @@ def test_the_command_line(tmp_path: Path, app: Listener, tls: bool) -> None:
         ("unknown", "gRPC status 5: unknown service"),
     ],
 )
-def test_the_grpc_locustfile(node: str, tmp_path: Path, service: str, failure: str) -> None:
-    locustfile = Path(__file__).parent.parent / "locustfiles" / "grpc" / "locustfile.py"
-    command = [sys.executable, "-m", "locust", "-f", locustfile, "--headless", "-u", "2", "-r", "2"]
-    run = subprocess.run(
-        [*command, "-t", "1", "-H", node],
-        cwd=tmp_path,
-        env={**os.environ, "GRPC_SERVICE": service},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert run.returncode == (1 if failure else 0), run.stderr
-    assert failure in run.stdout + run.stderr  # the table of failures at the end
+def test_the_grpc_locustfile(
+    node: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str, failure: str
+) -> None:
+    monkeypatch.setenv("GRPC_SERVICE", service)
+    ended, _ = run(tmp_path, LOCUSTFILES / "grpc" / "locustfile.py", node)
+    assert ended.code == (1 if failure else 0), ended.output
+    assert failure in ended.output  # the table of failures at the end
 
-
-# Agents
 
 AGENTS = """
 from locust import constant, task
@@ -634,38 +568,70 @@ from opscore_fast import AgentUser
 
 class Agent(AgentUser):
     wait_time = constant(0)
-    http2 = "prior-knowledge"
-    connections = {connections}
+    {attributes}
     @task
     def visit(self):
         self.client.get("/trailers")
 """
 
 
+def write_agents(folder: Path, attributes: dict[str, Any]) -> Path:
+    given = "; ".join(f"{name} = {value!r}" for name, value in attributes.items()) or "pass"
+    (folder / "locustfile.py").write_text(AGENTS.format(attributes=given))
+    return folder / "locustfile.py"
+
+
+def run_agents(folder: Path, url: str, **attributes: Any) -> None:
+    """Has agents of a class with the attributes make requests, all of which succeed."""
+    locustfile = write_agents(folder, attributes)
+    ended, total = run(folder, locustfile, url, "--agent-threads", "1")
+    assert (ended.code, total["Failure Count"]) == (0, "0"), ended.output
+
+
 @pytest.mark.parametrize(("connections", "expected"), [(None, 10), (2, 2)])
 def test_agents(
     node: str, connect: Connect, tmp_path: Path, connections: int | None, expected: int
 ) -> None:
-    (tmp_path / "locustfile.py").write_text(AGENTS.format(connections=connections))
-    explained = subprocess.run(
-        [sys.executable, "-m", "opscore_fast", "explain", "-f", "locustfile.py", "-H", node],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    shared = "2 connections for the agents of a thread"
-    each = shared if connections else "a connection for each agent"
-    assert f"HTTP/2 with prior knowledge; {each}\n" in explained.stdout
     client = connect(node)
     before = int(client.get("/sessions").text)
-    command = [sys.executable, "-m", "opscore_fast", "-f", "locustfile.py", "--headless"]
-    command += ["--agent-threads", "1", "-u", "10", "-r", "10", "-t", "5", "-H", node]
-    run = subprocess.run(
-        [*command, "--csv", "out"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-    assert run.returncode == 0, run.stderr
-    [total] = [row for row in read_csv(tmp_path / "out_stats.csv") if row["Name"] == "Aggregated"]
-    assert int(total["Request Count"]) > 10
-    assert total["Failure Count"] == "0"
+    run_agents(tmp_path, node, http2="prior-knowledge", connections=connections)
     assert int(client.get("/sessions").text) - before == expected
+
+
+def test_windows_of_agents(http2_script: Listen, tmp_path: Path) -> None:
+    rounds = [["request", 2], ["pause", 0.05], ["mark", "two"], ["answer"], ["answer"]]
+    port = http2_script([["preface"], ["await", "SETTINGS_ACK"], *rounds * 100, ["drain"]])
+    windows = {"http2_window": 1234, "http2_connection_window": 100_000, "http2_streams": 2}
+    run_agents(tmp_path, port.url, http2="prior-knowledge", connections=1, **windows)
+    [settings] = sent(port, "SETTINGS")[:1]
+    assert settings["settings"][str(int(Setting.INITIAL_WINDOW_SIZE))] == 1234
+    assert sent(port, "WINDOW_UPDATE")[0]["increment"] == 100_000 - WINDOW
+    assert port.counts()["connections"] == 1
+    assert len(port.counts()["marks"]) >= 10
+
+
+@pytest.mark.parametrize(
+    ("attributes", "options", "said"),
+    [
+        ({}, (), "HTTP/1.1; a connection for each agent"),
+        ({"http2": False}, ("--http2",), "HTTP/1.1; a connection for each agent"),
+        (
+            {"http2": True},
+            (),
+            "HTTP/2 by https, where the server chooses it; HTTP/1.1 to {url}; a connection for"
+            " each agent",
+        ),
+        (
+            {"connections": 2},
+            ("--http2=prior-knowledge",),
+            "HTTP/2 with prior knowledge; 2 connections for the agents of a thread",
+        ),
+    ],
+)
+def test_explain(
+    tmp_path: Path, app: Listener, attributes: dict[str, Any], options: tuple[str, ...], said: str
+) -> None:
+    write_agents(tmp_path, attributes)
+    command = ("-m", "opscore_fast", "explain", *options, "-f", "locustfile.py", "-H", app.url)
+    explained = finish(python(*command, cwd=tmp_path))
+    assert f"\n  {said.format(url=app.url)}\n" in explained.output
