@@ -392,6 +392,10 @@ typedef struct opf_result {
 /* The result of an exchange that is done. It belongs to the exchange. */
 const opf_result *opf_exchange_result(const opf_exchange *exchange);
 
+/* What was spoken with the server: "HTTP/2", "HTTP/1.1" or "HTTP/1.0", a constant text. NULL: nothing,
+ * since there was no connection, or one to a server that doesn't speak what was asked for. */
+const char *opf_result_protocol(const opf_result *result);
+
 /* Takes up to size bytes of a streamed body, as they were sent. Returns their number; 0: none are
  * there now, and the result tells whether more is to come (its phase is OPF_PHASE_BODY and there is
  * no failure: done will be called) or that was all. What nobody takes stays with the server: some

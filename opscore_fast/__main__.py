@@ -5,7 +5,8 @@ threads would do with a locustfile; anything else is a command line of
 locust's, which runs with locustfiles that were not touched. ``--keep CLASS`` (HttpUser,
 FastHttpUser, HttpSession or FastHttpSession; several with commas, or several times) leaves one of
 Locust's classes in its place. ``--native`` has native threads run the tasks that can be recorded,
-and ``--agent-threads N`` says how many of them. ``--http2`` has users speak HTTP/2.
+and ``--agent-threads N`` says how many of them. ``--http2`` has users speak HTTP/2,
+and ``--http-version-in-name`` has the statistics tell what was spoken.
 """
 
 from __future__ import annotations
@@ -60,15 +61,18 @@ def _take_native(arguments: list[str]) -> tuple[bool, list[str]]:
     return native, rest
 
 
-def _take_http2(arguments: list[str]) -> list[str]:
-    """Take --http2 out of a command line, and have the user classes that say nothing of HTTP/2
-    speak it; returns the rest.
+def _take_http(arguments: list[str]) -> list[str]:
+    """Take --http2 and --http-version-in-name out of a command line, and have the user classes that
+    say nothing of these do so; returns the rest.
 
-    Raises ValueError for a value that it doesn't have.
+    Raises ValueError for a value that they don't have.
     """
     rest: list[str] = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
+        if argument == "--http-version-in-name":
+            os.environ["OPSCORE_FAST_HTTP_VERSION_IN_NAME"] = "1"
+            continue
         if name != "--http2":
             rest.append(argument)
             continue
@@ -88,7 +92,8 @@ def _add_to_help(parser: Any, **_: Any) -> None:
         " tasks of HttpUser and FastHttpUser classes by native threads, where they can be recorded."
         " --agent-threads N   so many of these; otherwise as many as there are cores, or 1 in a"
         " process of --processes. --http2   speak HTTP/2 by https, with servers that choose it;"
-        " --http2=prior-knowledge by http too",
+        " --http2=prior-knowledge by http too. --http-version-in-name   count requests by names"
+        " such as '/ok [HTTP/2]'",
     )
 
 
@@ -98,6 +103,10 @@ def main() -> None:
         from opscore_fast.standin.cli import main as standin
 
         sys.exit(standin(sys.argv[2:]))
+    try:
+        sys.argv[1:] = _take_http(sys.argv[1:])
+    except ValueError as error:
+        sys.exit(f"opscore_fast: {error}")
     if sys.argv[1:2] == ["explain"]:
         from opscore_fast.explain import main as explain
 
@@ -107,7 +116,6 @@ def main() -> None:
     try:
         keep, sys.argv[1:] = _take_keep(sys.argv[1:])
         native, sys.argv[1:] = _take_native(sys.argv[1:])
-        sys.argv[1:] = _take_http2(sys.argv[1:])
         said = replace_classes(keep, native=native)
     except ValueError as error:
         sys.exit(f"opscore_fast: {error}")

@@ -243,6 +243,7 @@ class Session:
     _proxy: Proxy | None
     _scheme_auth: SchemeAuth | None
     _by_libcurl: bool
+    _names_protocol: bool
     @property
     def pool(self) -> Pool: ...
 

@@ -311,6 +311,7 @@ def _plan_with_on_start(user: Any) -> tuple[Plan, Row] | None:
 def _made(user: Any, recorded: recording.Plan) -> Plan:
     fleet.running()
     apply_session(user, recorded)
+    recorded.http_version_in_name = options.names_http_version(options.of_user(user))
     plan = Plan(recorded, _pool_arguments(user))
     waits.draw(plan, user)
     return plan

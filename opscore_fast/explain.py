@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         prog="python -m opscore_fast explain",
         description="Prints what native threads would do for each user class of a locustfile. One"
         " user of each runs its on_start for that, unless that is native too, so that the service"
-        " must be there.",
+        " must be there. --http2 is as with a run.",
     )
     parser.add_argument("-f", "--locustfile", default="locustfile.py")
     parser.add_argument("-H", "--host", default=os.environ.get("LOCUST_HOST"))

@@ -229,7 +229,13 @@ class _Running:
         for item in tallies:
             tally = Tally(*item)
             user, source = self.users[tally.plan], tally.plan.source
-            merge(tally, user.environment.stats, source.style, source.max_redirects)
+            merge(
+                tally,
+                user.environment.stats,
+                source.style,
+                source.max_redirects,
+                names_version=source.http_version_in_name,
+            )
             if tally.raises:  # listeners may wait, as nobody may here
                 gevent.spawn(tell_exceptions, tally, user)
         for ended in ends:

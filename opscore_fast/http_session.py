@@ -370,7 +370,7 @@ class HttpSession(TransportOptions, _core.HttpSession, requests.Session):  # typ
                 getattr(type(self), name) is getattr(HttpSession, name) for name in _OVERRIDABLE
             ),
         )
-
+        self._names_protocol = options.names_http_version(connection_options)
         self._set_transport(proxy, proxy_auth, transport)
 
     def rebuild_auth(

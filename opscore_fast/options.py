@@ -47,6 +47,13 @@ class ConnectionOptions:
     environment variable OPSCORE_FAST_HTTP2 says, or else HTTP/1.1. All that a user asks for at a
     time goes by one connection then. Requests that libcurl makes are HTTP/1.1 all the same."""
 
+    http_version_in_name: bool | None = None
+    """Have the statistics tell what was spoken: requests are counted by names such as
+    "/v1/state [HTTP/2]" and "/v1/state [HTTP/1.1]". A request for which there was no connection, or
+    none that speaks what was asked for, has its bare name. None: what `python -m opscore_fast
+    --http-version-in-name` or the environment variable OPSCORE_FAST_HTTP_VERSION_IN_NAME (1 or 0)
+    says, or else no."""
+
     connections: int | None = None
     """HTTP/2: all users of the class share so many connections, each of which carries as many
     requests at a time as the server allows; others wait, and the waiting is no part of their
@@ -117,6 +124,7 @@ class Options(TypedDict, total=False):
     """`ConnectionOptions` as keyword arguments."""
 
     http2: bool | str | None
+    http_version_in_name: bool | None
     connections: int | None
     http2_window: int | None
     http2_connection_window: int | None
@@ -137,6 +145,9 @@ class Options(TypedDict, total=False):
 
 _NAMES = tuple(Options.__annotations__)
 
+_OF_SESSIONS = ("http_version_in_name",)
+"""What is no matter of connections, which several may share."""
+
 _IN_CONTEXT = ("client_cert", "tls_min_version", "tls_max_version", "tls_ciphers")
 """What an SSLContext says for itself."""
 
@@ -155,7 +166,7 @@ def of_user(user: ConnectionOptions) -> Options:
 def refuse(options: Options, what: str) -> None:
     """Raise ValueError if any of the options is set, which has no effect with `what`."""
     for name, value in options.items():
-        if value != getattr(ConnectionOptions, name):
+        if name not in _OF_SESSIONS and value != getattr(ConnectionOptions, name):
             raise ValueError(f"{name} has no effect with {what}")
 
 
@@ -222,6 +233,22 @@ def _http2_number(options: Options, http2: int, name: str, least: int, most: int
         raise ValueError(f"{name} is {least} to {most}, not {given}")
     if not http2:
         raise ValueError(f"{name} has no effect without http2")
+    return given
+
+
+def names_http_version(options: Options) -> bool:
+    """Return whether requests are counted by name and by what was spoken.
+
+    Raises ValueError and TypeError.
+    """
+    given = options.get("http_version_in_name")
+    if given is None:
+        text = os.environ.get("OPSCORE_FAST_HTTP_VERSION_IN_NAME") or "0"
+        if text not in ("0", "1"):
+            raise ValueError(f"OPSCORE_FAST_HTTP_VERSION_IN_NAME is 0 or 1, not {text!r}")
+        return text == "1"
+    if not isinstance(given, bool):
+        raise TypeError(f"http_version_in_name is True, False or None, not {given!r}")
     return given
 
 

@@ -121,6 +121,7 @@ class FastHttpSession(TransportOptions, FastSession):
         )
         self._auth: Any = None
         self.auth_header = authorization
+        self._names_protocol = options.names_http_version(connection_options)
         self._set_transport(proxy_url(proxy, proxy_host, proxy_port), proxy_auth, transport)
 
     @property

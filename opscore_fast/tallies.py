@@ -13,6 +13,7 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 import ast
 import builtins
 import logging
+import re
 import traceback
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -70,19 +71,38 @@ class Tally(NamedTuple):
     lost: int
 
 
-def merge(tally: Tally, stats: RequestStats, style: str, max_redirects: int) -> None:
-    """Add a tally's requests and failures to the statistics, of a plan of that style."""
+def merge(
+    tally: Tally,
+    stats: RequestStats,
+    style: str,
+    max_redirects: int,
+    *,
+    names_version: bool = False,
+) -> None:
+    """Add a tally's requests and failures to the statistics, of a plan of that style.
+
+    names_version: the HTTP version stands behind the names.
+    """
     if isinstance(stats, statistics.CountedStats):
         stats.flush()
     statistics.merge_all(stats, tally.cells)
     for item in tally.failures:
         failure = Failure(*item)
-        error = exception_of(failure, style, max_redirects)
+        error = exception_of(
+            failure._replace(name=_bare(failure.name)) if names_version else failure,
+            style,
+            max_redirects,
+        )
         statistics.count_failures(
             stats, failure.method, failure.name, error, tally.second, failure.times
         )
     if tally.lost:
         logger.error("%d requests could not be counted: out of memory", tally.lost)
+
+
+def _bare(name: str) -> str:
+    """Return a name without the HTTP version behind it."""
+    return re.sub(r" \[HTTP/[0-9.]+\]\Z", "", name)
 
 
 def exception_of(failure: Failure, style: str, max_redirects: int) -> Exception:

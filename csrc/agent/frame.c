@@ -166,6 +166,18 @@ int opf_asked_fail(opf_frame *frame, opf_asked *asked, opf_fault fault, const vo
     return 0;
 }
 
+/* Adds to the name by which a request is counted what was spoken. */
+static int name_protocol(opf_buf *name, const opf_result *result)
+{
+    const char *protocol = opf_result_protocol(result);
+    if (!protocol)
+        return 0;
+    return opf_buf_append_str(name, " [") != 0 || opf_buf_append_str(name, protocol) != 0 ||
+                   opf_buf_append_str(name, "]") != 0
+               ? OPF_ENOMEM
+               : 0;
+}
+
 int opf_request_judge(opf_agent *agent, const opf_result *result, const opf_redirect *redirect)
 {
     opf_frame *frame = agent->frame;
@@ -173,8 +185,10 @@ int opf_request_judge(opf_agent *agent, const opf_result *result, const opf_redi
     asked->ns = result->end_ns > frame->start_ns ? result->end_ns - frame->start_ns : 0;
     asked->bytes = result->failure == OPF_FAIL_NONE ? result->body_len : 0;
     asked->failed = false;
-    int ret = 0;
+    int ret = agent->plan->names_protocol ? name_protocol(&asked->name, result) : 0;
     opf_tally_failure *failure = &asked->failure;
+    if (ret != 0)
+        return ret;
     if (result->failure != OPF_FAIL_NONE) {
         ret = opf_asked_fail(frame, asked, OPF_FAULT_ENGINE, NULL, 0);
         failure->failure = result->failure;

@@ -282,6 +282,7 @@ typedef struct opf_task_set {
 typedef struct opf_plan {
     _Atomic uint32_t refs;
     opf_style style;
+    bool names_protocol; /* requests are counted by name and by what was spoken */
     uint32_t n_slots;
     uint32_t n_registers; /* slots included */
     uint32_t max_redirects;

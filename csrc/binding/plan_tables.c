@@ -537,6 +537,7 @@ int plan_copy_tables(opf_plan *plan, PyObject *source)
     if (copy_style(plan, source) != 0 || count_slots(plan, source) != 0 ||
         get_index(source, "n_registers", &plan->n_registers) != 0 ||
         get_index(source, "max_redirects", &plan->max_redirects) != 0 ||
+        get_flag(source, "http_version_in_name", &plan->names_protocol) != 0 ||
         get_index(source, "start", &plan->start) != 0)
         return -1;
     if (FILL(constants, opf_value, fill_constant) != 0 ||

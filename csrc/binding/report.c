@@ -119,10 +119,10 @@ static int find_collector(Session *self, Collector **collector)
     return 0;
 }
 
-static int log_failure(PyObject *stats, Response *response, PyObject *exception)
+static int log_failure(PyObject *stats, Response *response, PyObject *name, PyObject *exception)
 {
-    PyObject *logged = PyObject_CallMethod(stats, "log_failure", "OOO", response->method,
-                                           response->name, exception);
+    PyObject *logged =
+        PyObject_CallMethod(stats, "log_failure", "OOO", response->method, name, exception);
     Py_XDECREF(logged);
     return logged ? 0 : -1;
 }
@@ -170,10 +170,35 @@ PyObject *Session_meta(Session *self, Response *response, PyObject *exception)
     return meta;
 }
 
+/* The name by which the request is counted: a new reference. */
+static PyObject *counted_name(const Session *self, const Response *response, PyObject *name)
+{
+    const char *protocol =
+        self->names_protocol ? opf_result_protocol(Response_result(response)) : NULL;
+    return protocol ? PyUnicode_FromFormat("%S [%s]", name, protocol) : Py_NewRef(name);
+}
+
+/* The event's arguments of whoever has made or changed them, with the name by which the request is
+ * counted: a new dict. */
+static PyObject *counted_meta(const Session *self, const Response *response, PyObject *meta)
+{
+    PyObject *key = self->state->names[NAME_name];
+    PyObject *copy = PyDict_Copy(meta);
+    PyObject *name = copy ? PyDict_GetItemWithError(copy, key) : NULL;
+    PyObject *counted = name ? counted_name(self, response, name) : NULL;
+    int ret = counted ? PyDict_SetItem(copy, key, counted) : 0;
+    Py_XDECREF(counted);
+    if (ret != 0 || PyErr_Occurred())
+        Py_CLEAR(copy);
+    return copy;
+}
+
 static int fire(Session *self, Response *response, PyObject *exception)
 {
     PyObject *meta =
         response->meta ? Py_NewRef(response->meta) : Session_meta(self, response, exception);
+    if (meta && self->names_protocol)
+        Py_SETREF(meta, counted_meta(self, response, meta));
     if (!meta)
         return -1;
     int ret = -1;
@@ -196,14 +221,18 @@ static int fire(Session *self, Response *response, PyObject *exception)
 
 static int record(Session *self, Collector *collector, Response *response, PyObject *exception)
 {
+    PyObject *name = counted_name(self, response, response->name);
+    if (!name)
+        return -1;
     PyObject *stats = Py_NewRef(self->stats);
-    int ret = Collector_record(collector, response->method, response->name, response->elapsed_ns,
+    int ret = Collector_record(collector, response->method, name, response->elapsed_ns,
                                Response_length(response));
     if (ret != 0)
         ret = PyErr_Occurred() ? -1 : fire(self, response, exception);
     else if (exception)
-        ret = log_failure(stats, response, exception);
+        ret = log_failure(stats, response, name, exception);
     Py_DECREF(stats);
+    Py_DECREF(name);
     return ret;
 }
 

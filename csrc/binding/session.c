@@ -126,6 +126,8 @@ static PyMemberDef Session_members[] = {
      "SchemeAuth of requests that have no credentials of their own, or None"},
     {"_by_libcurl", T_BOOL, offsetof(Session, by_libcurl), 0,
      "bool: libcurl does all requests, not only those that take it"},
+    {"_names_protocol", T_BOOL, offsetof(Session, names_protocol), 0,
+     "bool: what was spoken stands behind the name by which a request is counted"},
     {"max_retries", T_INT, offsetof(Session, max_retries), 0,
      "int: times that a lost request is sent again at most, if its method is idempotent"},
     {"retries", T_PYSSIZET, offsetof(Session, retries), READONLY,

@@ -23,6 +23,7 @@ typedef struct Session {
     PyObject *proxy;       /* Proxy of all requests; NULL or None: none */
     PyObject *scheme_auth; /* SchemeAuth of those without credentials of their own; likewise */
     bool by_libcurl;       /* all requests, so that both ways can be compared */
+    bool names_protocol;   /* requests are counted by name and by what was spoken */
     bool own_context;      /* the user's class overrides context() */
     bool own_request;      /* a subclass overrides request() */
     bool goes_on;          /* a gevent.Timeout that strikes a request goes on to the task */

@@ -367,6 +367,15 @@ const opf_result *opf_exchange_result(const opf_exchange *exchange)
     return &exchange->result;
 }
 
+const char *opf_result_protocol(const opf_result *result)
+{
+    if (result->phase < OPF_PHASE_SEND || result->failure == OPF_FAIL_NO_HTTP2)
+        return NULL;
+    if (result->http2)
+        return "HTTP/2";
+    return result->status && result->http_minor == 0 ? "HTTP/1.0" : "HTTP/1.1";
+}
+
 void *opf_exchange_take_body(opf_exchange *exchange)
 {
     opf_message *message = &exchange->message;

@@ -284,6 +284,7 @@ class Plan:
     slots: list[Slot] = field(default_factory=list)
     n_registers: int = 0
     max_redirects: int = 30
+    http_version_in_name: bool = False
     constants: list[Constant] = field(default_factory=list)
     templates: list[Template] = field(default_factory=list)
     tables: list[list[Operand]] = field(default_factory=list)
