@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
@@ -97,6 +98,18 @@ def _add_to_help(parser: Any, **_: Any) -> None:
     )
 
 
+def _to_a_reader(command: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Run a command that prints; whoever reads may have enough of it, as head does."""
+    try:
+        ended = command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # what is left is for nobody, and would be written at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return ended
+
+
 def main() -> None:
     """Run the command line in sys.argv."""
     if sys.argv[1:2] == ["standin"]:
@@ -110,7 +123,7 @@ def main() -> None:
     if sys.argv[1:2] == ["explain"]:
         from opscore_fast.explain import main as explain
 
-        sys.exit(explain(sys.argv[2:]))
+        sys.exit(_to_a_reader(explain, sys.argv[2:]))
     from opscore_fast.replace import replace_classes
 
     try:

@@ -13,7 +13,19 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from opscore_fast.recording.plan import NOTHING, Encoding, Kind, Op, Plan, Source, Take, Test, Value
+from opscore_fast.recording.plan import (
+    IS_ARRAY,
+    IS_OBJECT,
+    NOTHING,
+    Encoding,
+    Kind,
+    Op,
+    Plan,
+    Source,
+    Take,
+    Test,
+    Value,
+)
 
 UNSET = object()
 
@@ -130,7 +142,9 @@ class Agent:
 
     def _send(self, number: int) -> None:
         request = self._request = self.plan.requests[number]
-        target = quote(self._text(request.target), safe="!#$%&'()*+,/:;=?@[]~")
+        given, params = self._text(request.target), self._text(request.params)
+        given += ("&" if "?" in given else "?") + params if params else ""
+        target = quote(given, safe="!#$%&'()*+,/:;=?@[]~")
         sent = Sent(
             request.method,
             self.plan.places[request.place] + target,
@@ -175,6 +189,8 @@ class Agent:
             return False if extract.take is Take.IS_JSON else UNSET
         if extract.take is Take.IS_JSON:
             return True
+        if extract.take is Take.TYPE:
+            return type(value).__name__
         assert extract.take is Take.JSON
         for key in self.plan.paths[extract.what]:
             try:
@@ -193,7 +209,8 @@ class Agent:
             case Test.TRUE:
                 return a is not UNSET and bool(a)
             case Test.KIND:
-                return bool(right >> _kind(a) & 1)
+                json_kind = {dict: IS_OBJECT, list: IS_ARRAY}.get(type(a), 0)
+                return bool(right & (1 << _kind(a) | json_kind))
         b = self._value(right)
         assert a is not UNSET
         assert b is not UNSET
@@ -212,6 +229,8 @@ class Agent:
             return self._generate(step)
         a = self._value(step.a)
         assert a is not UNSET or op is Op.MOVE
+        if op is Op.TYPE:
+            return type(a).__name__
         if op is Op.PICK:
             return self._value(plan.tables[step.what][a])
         if op is Op.STRIP:

@@ -25,6 +25,7 @@ def make_request(target: Template, **changes: Any) -> Request:
         method="GET",
         place=0,
         target=target,
+        params=(),
         name=(),
         headers=[],
         body=None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import locust  # isort: skip  # noqa: F401
 
+import copy
 import importlib.util
 import itertools
 import select
@@ -23,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 import gevent
+import pytest
 from gevent.server import StreamServer
 from helpers import WAIT
 from locust.env import Environment
@@ -34,6 +36,7 @@ from opscore_fast._core import Fleet
 from opscore_fast._core import Plan as Sealed
 from opscore_fast.recording.plan import NOTHING, Instruction, Op, Pace, Plan, Program, TaskSet, Wait
 from opscore_fast.recording.record import put_back, record, slot_values
+from opscore_fast.recording.refusal import NotRecordable
 from opscore_fast.remembered import cookies_of
 
 HEAD = """
@@ -51,6 +54,16 @@ from {package} import {user}
 """
 
 _names = itertools.count()
+
+STYLES = ("HttpUser", "FastHttpUser")
+
+ATTRIBUTES: dict[str, Any] = {
+    "n": 7, "f": 2.75, "w": 5, "big": 2**62, "yes": True, "none": None, "token": "tok-en",
+    "d": "41",
+    "agent_id": 'a"1', "data": {"a": 1, "b": ["x", "y"]}, "numbers": [1, 2, 3], "sp": "a b",
+    "uml": "ü%", "q": "a?b&c=d#e", "dots": "..", "brackets": "[x]%41", "store": "berlin",
+    "user_": "bob", "slots": "s", "rt": "r", "hdrs": {"X-H": "1"},
+}  # fmt: skip
 
 # Headers that are each client's own.
 _OWN = {"user-agent", "host", "connection", "accept-encoding"}
@@ -75,6 +88,20 @@ class Answer:
             lines.append("Content-Type: application/json; charset=utf-8")
         lines += [f"{name}: {value}" for name, value in self.headers]
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if method == "HEAD" else body)
+
+
+JSON = (
+    '{"status": "ok", "n": 3, "list": [{"id": "x\\"y"}, 5], "none": null, "yes": true, "f": 1.5,'
+    ' "s": "<x>", "empty": "", "e": [], "o": {}}'
+)
+ANSWERS = [
+    Answer(200, JSON, at="/r"),
+    Answer(404, "no", reason="Not Found", at="/r"),
+    Answer(200, "<html>", at="/r"),
+    Answer(500, '{"status": "bad"}', reason="Broken", at="/r"),
+    Answer(204, "", at="/r"),
+    Answer(200, JSON, (("X-Id", "5"), ("Set-Cookie", "sid=abc; Path=/")), at="/r"),
+]
 
 
 @dataclass(frozen=True)
@@ -359,3 +386,46 @@ def twins() -> Iterator[Twins]:
         yield made
     finally:
         made.close()
+
+
+def text_of(style: str, body: str) -> str:
+    """Return a locustfile for the body of a task or of a user class."""
+    if "@task" not in body:
+        body = "@task\ndef t(self):\n" + "".join(f"    {line}\n" for line in body.split("\n"))
+    return class_of(style, body)
+
+
+def difference(expected: Seen, got: Seen) -> str:
+    """Return what of two runs is not the same."""
+    both = {name: (value, getattr(got, name)) for name, value in vars(expected).items()}
+    return "\n".join(
+        f"{name}: in Python {theirs}, natively {ours}"
+        for name, (theirs, ours) in both.items()
+        if theirs != ours
+    )
+
+
+def same(
+    pair: Twins,
+    folder: Path,
+    style: str,
+    body: str,
+    answers: list[Answer],
+    times: int | None = 2,
+) -> None:
+    """Run a case both ways, two tasks each unless times says another number, and compare."""
+    text = text_of(style, body)
+    theirs = module_of(folder, text, "locust", style)
+    ours = module_of(folder, text, "opscore_fast", style)
+    expected = pair.by_locust(theirs, copy.deepcopy(ATTRIBUTES), answers, times)
+    got = pair.by_agent(ours, copy.deepcopy(ATTRIBUTES), answers, times)
+    assert got == expected, difference(expected, got)
+
+
+def refused(pair: Twins, folder: Path, style: str, body: str) -> str:
+    """Return why a case is refused."""
+    ours = module_of(folder, text_of(style, body), "opscore_fast", style)
+    with pytest.raises(NotRecordable) as caught:
+        pair.by_agent(ours, copy.deepcopy(ATTRIBUTES), [], 2)
+    assert caught.value.line > 0
+    return str(caught.value)

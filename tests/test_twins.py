@@ -11,35 +11,19 @@ import locust  # isort: skip  # noqa: F401
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from helpers_twins import Answer, Twins, class_of, module_of, twins
-
-from opscore_fast.recording.refusal import NotRecordable
-
-STYLES = ("HttpUser", "FastHttpUser")
-
-ATTRIBUTES: dict[str, Any] = {
-    "n": 7, "f": 2.75, "w": 5, "big": 2**62, "yes": True, "none": None, "token": "tok-en",
-    "d": "41",
-    "agent_id": 'a"1', "data": {"a": 1, "b": ["x", "y"]}, "numbers": [1, 2, 3], "sp": "a b",
-    "uml": "ü%", "q": "a?b&c=d#e", "dots": "..", "brackets": "[x]%41", "store": "berlin",
-    "user_": "bob", "slots": "s", "rt": "r", "hdrs": {"X-H": "1"},
-}  # fmt: skip
-
-JSON = (
-    '{"status": "ok", "n": 3, "list": [{"id": "x\\"y"}, 5], "none": null, "yes": true, "f": 1.5,'
-    ' "s": "<x>", "empty": "", "e": [], "o": {}}'
+from helpers_twins import (
+    ANSWERS,
+    ATTRIBUTES,
+    STYLES,
+    Twins,
+    module_of,
+    refused,
+    same,
+    text_of,
+    twins,
 )
-ANSWERS = [
-    Answer(200, JSON, at="/r"),
-    Answer(404, "no", reason="Not Found", at="/r"),
-    Answer(200, "<html>", at="/r"),
-    Answer(500, '{"status": "bad"}', reason="Broken", at="/r"),
-    Answer(204, "", at="/r"),
-    Answer(200, JSON, (("X-Id", "5"), ("Set-Cookie", "sid=abc; Path=/")), at="/r"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -47,38 +31,6 @@ def pair() -> Iterator[Twins]:
     """The server and the fleet that all cases share."""
     with twins() as made:
         yield made
-
-
-def text_of(style: str, body: str) -> str:
-    """Return a locustfile for the body of a task or of a user class."""
-    if "@task" not in body:
-        body = "@task\ndef t(self):\n" + "".join(f"    {line}\n" for line in body.split("\n"))
-    return class_of(style, body)
-
-
-def same(
-    pair: Twins,
-    folder: Path,
-    style: str,
-    body: str,
-    answers: list[Answer],
-    times: int | None = 2,
-) -> None:
-    """Run a case both ways, two tasks each unless times says another number, and compare."""
-    text = text_of(style, body)
-    theirs = module_of(folder, text, "locust", style)
-    ours = module_of(folder, text, "opscore_fast", style)
-    expected = pair.by_locust(theirs, copy.deepcopy(ATTRIBUTES), answers, times)
-    assert pair.by_agent(ours, copy.deepcopy(ATTRIBUTES), answers, times) == expected
-
-
-def refused(pair: Twins, folder: Path, style: str, body: str) -> str:
-    """Return why a case is refused."""
-    ours = module_of(folder, text_of(style, body), "opscore_fast", style)
-    with pytest.raises(NotRecordable) as caught:
-        pair.by_agent(ours, copy.deepcopy(ATTRIBUTES), [], 2)
-    assert caught.value.line > 0
-    return str(caught.value)
 
 
 # Arguments of requests

@@ -665,6 +665,6 @@ static void answered(opf_exchange *exchange, void *arg)
         return;
     }
     settle(agent);
-    raise_why(agent, ret, NULL, request->line);
+    raise_why(agent, ret, eval.why, request->line);
     end_task(agent);
 }

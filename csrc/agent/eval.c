@@ -1,6 +1,7 @@
 #include "agent/eval.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "agent/eval_own.h"
 #include "base/mem.h"
@@ -112,6 +113,27 @@ int opf_eval_refuse(opf_eval *eval, const char *why)
 {
     eval->why = why;
     return OPF_EINVAL;
+}
+
+const char *opf_eval_type(const opf_value *value)
+{
+    static const char *const names[] = {
+        [OPF_UNSET] = "",      [OPF_NONE] = "NoneType", [OPF_BOOL] = "bool", [OPF_INT] = "int",
+        [OPF_FLOAT] = "float", [OPF_TEXT] = "str",      [OPF_JSON] = "list"};
+    return value->kind == OPF_JSON && *value->s == '{' ? "dict" : names[value->kind];
+}
+
+int opf_eval_no_attribute(opf_eval *eval, const opf_value *value, const char *name)
+{
+    static const char format[] = "AttributeError: '%s' object has no attribute '%s'";
+    size_t size = sizeof(format) + strlen("NoneType") + strlen(name);
+    char *text = opf_arena_alloc(eval->arena, size);
+    if (!text)
+        return OPF_ENOMEM;
+    if (value->kind == OPF_UNSET)
+        return opf_eval_refuse(eval, "a value that is not there");
+    snprintf(text, size, format, opf_eval_type(value), name);
+    return opf_eval_refuse(eval, text);
 }
 
 /* Whether requests refuses to send a value as JSON. */

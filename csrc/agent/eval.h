@@ -45,9 +45,9 @@ typedef struct opf_eval {
     opf_random *random;
     uint64_t ordinal; /* the agent's number */
     opf_buf *scratch; /* of the thread */
-    opf_why why; /* of the last OPF_EINVAL: a constant text, such as "int() of a text that is no
-                    number", of what Python raises no ValueError for with the exception's type
-                    before it: "TypeError: len() of what has no length" */
+    opf_why why; /* of the last OPF_EINVAL: a text, constant or of the arena, such as "int() of a
+                    text that is no number", of what Python raises no ValueError for with the
+                    exception's type before it: "TypeError: len() of what has no length" */
 } opf_eval;
 
 /* Slots: values that outlive tasks; each text is a block of its own (opf_mem_alloc). Setting copies
@@ -73,7 +73,8 @@ int opf_eval_test(opf_eval *eval, const opf_instruction *in, bool *holds);
 int opf_eval_template(opf_eval *eval, const opf_template *tmpl, opf_buf *out);
 
 /* Takes all extracts from a result (of a failed request too) in one pass over its body. What is not
- * there is OPF_UNSET. Returns 0 or OPF_ENOMEM. */
+ * there is OPF_UNSET. Returns 0, OPF_ENOMEM, or OPF_EINVAL with why for what is there and can't be
+ * kept. */
 int opf_eval_extract(opf_eval *eval, const opf_extract *extracts, uint32_t n,
                      const opf_result *result, opf_style style, const char *url, size_t url_len);
 

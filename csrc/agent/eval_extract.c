@@ -142,6 +142,17 @@ static double elapsed(const opf_result *result)
                : 0.0;
 }
 
+static int take_type(taking *t, uint32_t dst)
+{
+    opf_value value;
+    opf_json_begin((const char *)t->result->body, t->result->body_len, &value);
+    const char *name = opf_eval_type(&value);
+    if (value.kind != OPF_UNSET)
+        return opf_eval_put_text(t->eval, dst, name, strlen(name));
+    opf_eval_unset(t->eval, dst);
+    return 0;
+}
+
 static int take(taking *t, const opf_extract *extract)
 {
     const opf_result *result = t->result;
@@ -176,6 +187,8 @@ static int take(taking *t, const opf_extract *extract)
         return 0; /* all in one pass: take_json */
     case OPF_TAKE_REGEX:
         return take_regex(t, extract);
+    case OPF_TAKE_TYPE:
+        return take_type(t, dst);
     }
     return 0;
 }
@@ -192,6 +205,8 @@ static int take_json(taking *t, const opf_extract *extracts, uint32_t n, uint32_
     int rc = opf_json_find((const char *)t->result->body, t->result->body_len, wants, n_json,
                            t->eval->arena);
     at = 0;
+    if (rc == OPF_EINVAL)
+        return opf_eval_refuse(t->eval, OPF_TOO_LARGE);
     for (uint32_t i = 0; i < n && rc == 0; i++)
         if (extracts[i].take == OPF_TAKE_JSON)
             rc = opf_eval_put_copy(t->eval, extracts[i].dst, &wants[at++].value);

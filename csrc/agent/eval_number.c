@@ -5,7 +5,7 @@
 #include "agent/eval_own.h"
 #include "agent/number.h"
 
-static const char too_large[] = "OverflowError: an int beyond 64 bits";
+static const char too_large[] = OPF_TOO_LARGE;
 static const char by_zero[] = "ZeroDivisionError: division by zero";
 
 /* a / b, rounded once: the quotient has more bits than a float, and stands for what is left. */

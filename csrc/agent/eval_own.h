@@ -45,6 +45,15 @@ int opf_eval_put_bool(opf_eval *eval, uint32_t dst, bool b);
 /* Sets why and returns OPF_EINVAL. */
 int opf_eval_refuse(opf_eval *eval, const char *why);
 
+/* As opf_eval_refuse, for what has no such attribute: as Python's AttributeError. */
+int opf_eval_no_attribute(opf_eval *eval, const opf_value *value, const char *name);
+
+/* type(value).__name__; "" of what is not set. */
+const char *opf_eval_type(const opf_value *value);
+
+/* Why an int of JSON is not read. */
+#define OPF_TOO_LARGE "OverflowError: an int beyond 64 bits"
+
 /* Two numbers or two texts as Python orders them: *order is below, at or above 0; of a NaN *order
  * is 2, which is no order. */
 int opf_eval_compare(opf_eval *eval, const opf_value *a, const opf_value *b, int *order);
@@ -55,7 +64,7 @@ int opf_eval_truth(opf_eval *eval, const opf_value *value, bool *truth);
 /* Kinds of instructions, a file each. */
 int opf_eval_gen(opf_eval *eval, const opf_instruction *in);    /* GEN */
 int opf_eval_number(opf_eval *eval, const opf_instruction *in); /* ADD to BOOL */
-int opf_eval_text(opf_eval *eval, const opf_instruction *in);   /* LEN to SEARCH */
+int opf_eval_text(opf_eval *eval, const opf_instruction *in);   /* LEN to TYPE */
 int opf_eval_date(opf_eval *eval, const opf_instruction *in);   /* DATE_* */
 
 #endif

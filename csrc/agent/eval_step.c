@@ -32,7 +32,7 @@ int opf_eval_step(opf_eval *eval, const opf_instruction *in)
         return pick(eval, in);
     if (in->op <= OPF_OP_BOOL)
         return opf_eval_number(eval, in);
-    if (in->op <= OPF_OP_SEARCH)
+    if (in->op <= OPF_OP_TYPE)
         return opf_eval_text(eval, in);
     return opf_eval_date(eval, in);
 }

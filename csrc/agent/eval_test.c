@@ -61,14 +61,18 @@ int opf_eval_truth(opf_eval *eval, const opf_value *value, bool *truth)
     return opf_eval_refuse(eval, "a value of no kind");
 }
 
-/* Objects and arrays are equal if they stand there in the same way. */
-static bool equal(const opf_value *a, const opf_value *b)
+/* Objects and arrays are equal if they stand there in the same way, and else not compared. */
+static int equal(opf_eval *eval, const opf_value *a, const opf_value *b, bool *holds)
 {
+    *holds = false;
     if (opf_is_number(a) && opf_is_number(b))
-        return order_of(exact(a), exact(b)) == 0;
-    if (a->kind != b->kind)
-        return false;
-    return !opf_has_bytes(a) || compare_bytes(a, b) == 0;
+        *holds = order_of(exact(a), exact(b)) == 0;
+    else if (a->kind == b->kind)
+        *holds = !opf_has_bytes(a) || compare_bytes(a, b) == 0;
+    return a->kind == OPF_JSON && b->kind == OPF_JSON && !*holds
+               ? opf_eval_refuse(eval,
+                                 "a comparison of two lists or dicts that are not the same text")
+               : 0;
 }
 
 static bool starts(const opf_value *a, const opf_value *b)
@@ -92,9 +96,12 @@ static int is_member(opf_eval *eval, const opf_value *a, const opf_value *json, 
             continue;
         }
         int rc = opf_json_value(member, eval->arena, &value);
+        if (rc == OPF_EINVAL)
+            return opf_eval_refuse(eval, OPF_TOO_LARGE);
+        if (rc == 0 && value.kind != OPF_UNSET)
+            rc = equal(eval, a, &value, holds);
         if (rc != 0)
             return rc;
-        *holds = value.kind != OPF_UNSET && equal(a, &value);
     }
     return 0;
 }
@@ -125,17 +132,26 @@ static int compare(opf_eval *eval, opf_condition condition, const opf_value *a, 
     return rc;
 }
 
+static opf_operand kinds_of(const opf_value *a)
+{
+    opf_operand json = 0;
+    if (a->kind == OPF_JSON)
+        json = 1 << (*a->s == '{' ? OPF_KIND_OBJECT : OPF_KIND_ARRAY);
+    return 1 << a->kind | json;
+}
+
 int opf_eval_test(opf_eval *eval, const opf_instruction *in, bool *holds)
 {
     const opf_value *a = opf_eval_operand(eval, in->a), *b;
     opf_condition condition = (opf_condition)in->what;
+    int rc;
     *holds = false;
     if (condition == OPF_IF_TRUE)
         return opf_eval_truth(eval, a, holds);
     if (condition == OPF_IF_SET || condition == OPF_IF_NONE || condition == OPF_IF_KIND) {
         *holds = condition == OPF_IF_SET    ? a->kind != OPF_UNSET
                  : condition == OPF_IF_NONE ? a->kind == OPF_NONE
-                                            : (in->b >> a->kind & 1) != 0;
+                                            : (in->b & kinds_of(a)) != 0;
         return 0;
     }
     b = opf_eval_operand(eval, in->b);
@@ -144,13 +160,17 @@ int opf_eval_test(opf_eval *eval, const opf_instruction *in, bool *holds)
     switch (condition) {
     case OPF_IF_EQ:
     case OPF_IF_NE:
-        *holds = equal(a, b) == (condition == OPF_IF_EQ);
-        return 0;
+        rc = equal(eval, a, b, holds);
+        *holds = *holds == (condition == OPF_IF_EQ);
+        return rc;
     case OPF_IF_IN:
         return is_in(eval, a, b, holds);
     case OPF_IF_STARTS:
     case OPF_IF_ENDS:
-        if (a->kind != OPF_TEXT || b->kind != OPF_TEXT)
+        if (a->kind != OPF_TEXT)
+            return opf_eval_no_attribute(eval, a,
+                                         condition == OPF_IF_STARTS ? "startswith" : "endswith");
+        if (b->kind != OPF_TEXT)
             return opf_eval_refuse(eval, "TypeError: the start or end of what is no text");
         *holds = condition == OPF_IF_STARTS ? starts(a, b) : ends(a, b);
         return 0;

@@ -15,8 +15,11 @@ static int length(opf_eval *eval, const opf_instruction *in)
     const opf_value *a = opf_eval_operand(eval, in->a);
     if (a->kind == OPF_TEXT)
         return opf_eval_put_int(eval, in->dst, (int64_t)opf_utf8_count(a->s, a->len));
-    if (a->kind == OPF_JSON)
-        return opf_eval_put_int(eval, in->dst, opf_json_count(a));
+    if (a->kind == OPF_JSON) {
+        uint32_t n;
+        int rc = opf_json_count(a, eval->arena, &n);
+        return rc == 0 ? opf_eval_put_int(eval, in->dst, n) : rc;
+    }
     return opf_eval_refuse(eval, "TypeError: len() of what has no length");
 }
 
@@ -131,10 +134,10 @@ static int member(opf_eval *eval, const opf_instruction *in)
     int rc = 0;
     if (a->kind == OPF_JSON)
         rc = opf_json_find(a->s, a->len, &want, 1, eval->arena);
-    else if (a->kind == OPF_UNSET)
-        return opf_eval_refuse(eval, "a value that is not there");
     if (a->kind != OPF_JSON || *a->s != '{')
-        return opf_eval_refuse(eval, "AttributeError: get() of what is no JSON object");
+        return opf_eval_no_attribute(eval, a, "get");
+    if (rc == OPF_EINVAL)
+        return opf_eval_refuse(eval, OPF_TOO_LARGE);
     return rc == 0 ? opf_eval_put(eval, in->dst, &want.value) : rc;
 }
 
@@ -150,6 +153,26 @@ static int search(opf_eval *eval, const opf_instruction *in, const opf_value *a)
     return put_part(eval, in->dst, a, at, len);
 }
 
+/* Refuses what is done with texts of a value that is none. */
+static int refuse_kind(opf_eval *eval, const opf_instruction *in, const opf_value *a)
+{
+    static const char *const strips[] = {"strip", "lstrip", "rstrip", "strip"};
+    switch (in->op) {
+    case OPF_OP_LOWER:
+        return opf_eval_no_attribute(eval, a, "lower");
+    case OPF_OP_UPPER:
+        return opf_eval_no_attribute(eval, a, "upper");
+    case OPF_OP_STRIP:
+        return opf_eval_no_attribute(eval, a, strips[in->b & 3]);
+    case OPF_OP_REPLACE:
+        return opf_eval_no_attribute(eval, a, "replace");
+    default:
+        return opf_eval_refuse(eval, a->kind == OPF_UNSET
+                                         ? "a value that is not there"
+                                         : "TypeError: an operation on texts with what is none");
+    }
+}
+
 int opf_eval_text(opf_eval *eval, const opf_instruction *in)
 {
     const opf_value *a = opf_eval_operand(eval, in->a);
@@ -157,10 +180,12 @@ int opf_eval_text(opf_eval *eval, const opf_instruction *in)
         return length(eval, in);
     if (in->op == OPF_OP_MEMBER)
         return member(eval, in);
+    if (in->op == OPF_OP_TYPE) {
+        const char *name = opf_eval_type(a);
+        return opf_eval_put_text(eval, in->dst, name, strlen(name));
+    }
     if (a->kind != OPF_TEXT)
-        return opf_eval_refuse(eval, a->kind == OPF_UNSET
-                                         ? "a value that is not there"
-                                         : "TypeError: an operation on texts with what is none");
+        return refuse_kind(eval, in, a);
     switch (in->op) {
     case OPF_OP_LOWER:
     case OPF_OP_UPPER:

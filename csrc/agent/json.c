@@ -1,9 +1,13 @@
 #include "agent/json.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "agent/number.h"
 #include "agent/utf8.h"
+
+#define KEY_MAX 126 /* bytes of a key that is looked for as it stands */
+#define LOOK 256    /* bytes that are looked at together */
 
 typedef struct cursor {
     const char *p, *end;
@@ -111,15 +115,6 @@ bool opf_json_next(const opf_value *json, size_t *at, opf_json_raw *key, opf_jso
     return !c.bad;
 }
 
-uint32_t opf_json_count(const opf_value *json)
-{
-    uint32_t n = 0;
-    opf_json_raw key, member;
-    for (size_t at = 0; opf_json_next(json, &at, &key, &member);)
-        n++;
-    return n;
-}
-
 /* Texts */
 
 static int hex_of(char c)
@@ -191,6 +186,48 @@ bool opf_json_is_text(opf_json_raw raw, const char *s, size_t len)
         at += n;
     }
     return at == len;
+}
+
+/* FNV-1a of the text that a key stands for, in 64 bits: so large that two keys differ in it. */
+static uint64_t hash_of(opf_json_raw key)
+{
+    uint64_t hash = 0xCBF29CE484222325U;
+    const char *p = key.s + 1, *end = key.s + key.len - 1;
+    size_t n = 1;
+    while (p < end && n) {
+        char piece[4];
+        n = next_piece(&p, end, piece);
+        for (size_t i = 0; i < n; i++)
+            hash = (hash ^ (uint8_t)piece[i]) * 0x100000001B3U;
+    }
+    return hash;
+}
+
+static int order_of(const void *a, const void *b)
+{
+    uint64_t first = *(const uint64_t *)a, second = *(const uint64_t *)b;
+    return (first > second) - (first < second);
+}
+
+int opf_json_count(const opf_value *json, opf_arena *arena, uint32_t *n)
+{
+    uint32_t members = 0, i = 0;
+    bool object = false;
+    opf_json_raw key, member;
+    for (size_t at = 0; opf_json_next(json, &at, &key, &member); members++)
+        object = key.s != NULL;
+    *n = members;
+    if (members < 2 || !object)
+        return 0;
+    uint64_t *hashes = opf_arena_alloc(arena, members * sizeof(*hashes));
+    if (!hashes)
+        return OPF_ENOMEM;
+    for (size_t at = 0; i < members && opf_json_next(json, &at, &key, &member); i++)
+        hashes[i] = hash_of(key);
+    qsort(hashes, i, sizeof(*hashes), order_of);
+    for (uint32_t j = 1; j < i; j++)
+        *n -= hashes[j] == hashes[j - 1];
+    return 0;
 }
 
 static int text_value(opf_json_raw raw, opf_arena *arena, opf_value *value)
@@ -276,7 +313,7 @@ static size_t word_length(const char *s, size_t len, opf_value *value)
     return 0;
 }
 
-static void scalar_value(opf_json_raw raw, opf_value *value)
+static int scalar_value(opf_json_raw raw, opf_value *value)
 {
     opf_value found = {.kind = OPF_UNSET};
     const char *why;
@@ -284,12 +321,15 @@ static void scalar_value(opf_json_raw raw, opf_value *value)
     if (number_length(raw.s, raw.len, &whole) == raw.len) {
         int rc = whole ? opf_number_read_int(raw.s, raw.len, &found.i, &why)
                        : opf_number_read_float(raw.s, raw.len, &found.f, &why);
+        if (rc == OPF_EINVAL && whole)
+            return rc;
         if (rc == 0)
             found.kind = whole ? OPF_INT : OPF_FLOAT;
     } else if (word_length(raw.s, raw.len, &found) != raw.len) {
         found.kind = OPF_UNSET;
     }
     *value = found;
+    return 0;
 }
 
 static void check_value(cursor *c, unsigned depth);
@@ -310,8 +350,8 @@ int opf_json_value(opf_json_raw raw, opf_arena *arena, opf_value *value)
     if (*raw.s == '"')
         return raw.len >= 2 ? text_value(raw, arena, value) : 0;
     if (*raw.s != '{' && *raw.s != '[')
-        scalar_value(raw, value);
-    else if (is_whole(raw))
+        return scalar_value(raw, value);
+    if (is_whole(raw))
         *value = (opf_value){.kind = OPF_JSON, .len = (uint32_t)raw.len, .s = raw.s};
     return 0;
 }
@@ -323,17 +363,104 @@ typedef struct finding {
     opf_json_want *wants;
     uint32_t n, left;
     opf_arena *arena;
+    bool settled; /* all is found, and nothing of it stands once more */
     int rc;
 } finding;
 
 static bool is_over(const finding *f)
 {
-    return f->c.bad || f->left == 0 || f->rc != 0;
+    return f->c.bad || f->settled || f->rc != 0;
 }
 
 static bool waits_at(const opf_json_want *want, uint32_t depth)
 {
     return !want->found && want->matched == depth && want->path->n > depth;
+}
+
+typedef signed char lanes __attribute__((vector_size(16)));
+
+static lanes lanes_at(const char *s)
+{
+    lanes made;
+    memcpy(&made, s, sizeof(made));
+    return made;
+}
+
+/* Whether the first two and the last byte of the text a stand somewhere in the LOOK bytes at s as
+ * they do in a. */
+static bool may_stand_at(const char *a, size_t len, const char *s)
+{
+    const lanes none = {0};
+    const lanes first = none + (signed char)a[0], second = none + (signed char)a[1];
+    const lanes last = none + (signed char)a[len - 1];
+    lanes found = none;
+    for (size_t i = 0; i < LOOK; i += sizeof(lanes))
+        found |= (lanes_at(s + i) == first) & (lanes_at(s + i + 1) == second) &
+                 (lanes_at(s + i + len - 1) == last);
+    return memcmp(&found, &none, sizeof(found)) != 0;
+}
+
+/* The text a in b, or NULL: faster than memmem by far where it is not there. */
+static const char *find_in(const char *a, size_t len, const char *b, const char *end)
+{
+    while ((size_t)(end - b) >= LOOK + len) {
+        const char *at = may_stand_at(a, len, b) ? memmem(b, LOOK + len - 1, a, len) : NULL;
+        if (at)
+            return at;
+        b += LOOK;
+    }
+    return memmem(b, (size_t)(end - b), a, len);
+}
+
+/* Whether a character of a key may stand as an escape in a text: of one beyond ASCII, and of those
+ * that have a short one, any escape may be it. */
+static bool may_be_escaped(const char *key, size_t len, const char *s, const char *end)
+{
+    bool plain = true;
+    s = memchr(s, '\\', (size_t)(end - s));
+    if (!s)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        plain = plain && key[i] >= ' ' && !strchr("\"\\/\x7F", key[i]);
+    while (plain && (s = find_in("\\u00", 4, s, end))) {
+        s += 2;
+        int32_t c = read_u16(s, end);
+        plain = c <= 0 || !memchr(key, c, len);
+    }
+    return !plain;
+}
+
+/* Whether a key may stand in what was not read yet. */
+static bool may_follow(const finding *f, const opf_step *step)
+{
+    const char *s = f->c.p, *end = f->c.end;
+    char quoted[KEY_MAX + 2];
+    if (step->len > KEY_MAX)
+        return true;
+    quoted[0] = quoted[step->len + 1] = '"';
+    memcpy(quoted + 1, step->key, step->len);
+    return find_in(quoted, step->len + 2, s, end) || may_be_escaped(step->key, step->len, s, end);
+}
+
+/* Whether what was found may be other than what counts: of the members of an object that have the
+ * same key the last does, and the objects under way are those of the first steps, to `depth`. */
+static bool may_be_replaced(const finding *f, uint32_t depth)
+{
+    for (uint32_t i = 0; i < f->n; i++) {
+        const opf_path *path = f->wants[i].path;
+        for (uint32_t j = 0; j <= depth && j < path->n; j++)
+            if (path->steps[j].key && may_follow(f, &path->steps[j]))
+                return true;
+    }
+    return false;
+}
+
+/* Forgets what an earlier member of the same key had. */
+static void forget(finding *f, opf_json_want *want)
+{
+    f->left += want->found;
+    want->found = false;
+    want->value = (opf_value){.kind = OPF_UNSET};
 }
 
 /* Members of the array whose bracket is behind, if a path counts from its end. */
@@ -374,8 +501,9 @@ static void find_members(finding *f, uint32_t depth)
         bool any = false;
         for (uint32_t i = 0; i < f->n; i++) {
             opf_json_want *want = &f->wants[i];
-            if (waits_at(want, depth) &&
+            if (want->matched == depth && want->path->n > depth &&
                 steps_to(&want->path->steps[depth], object, key, index, total)) {
+                forget(f, want);
                 want->matched = depth + 1;
                 any = true;
             }
@@ -385,11 +513,38 @@ static void find_members(finding *f, uint32_t depth)
             continue;
         }
         find_value(f, depth + 1);
+        f->settled = f->left == 0 && !may_be_replaced(f, depth);
         if (is_over(f))
             return;
         for (uint32_t i = 0; i < f->n; i++)
             if (f->wants[i].matched == depth + 1)
                 f->wants[i].matched = depth;
+    }
+}
+
+static void take(finding *f, opf_json_want *want, const opf_value *value)
+{
+    want->value = *value;
+    want->found = true;
+    f->left--;
+}
+
+/* The characters of a text, where paths lead into it by indices. */
+static void find_characters(finding *f, uint32_t depth, opf_json_raw raw)
+{
+    opf_value text = {.kind = OPF_UNSET};
+    f->rc = opf_json_value(raw, f->arena, &text);
+    for (uint32_t i = 0; i < f->n && text.kind == OPF_TEXT; i++) {
+        opf_value value = text;
+        uint32_t at = depth;
+        if (!waits_at(&f->wants[i], depth))
+            continue;
+        const opf_path *path = f->wants[i].path;
+        while (at < path->n && !path->steps[at].key &&
+               opf_utf8_character(&value.s, &value.len, path->steps[at].index))
+            at++;
+        if (at == path->n)
+            take(f, &f->wants[i], &value);
     }
 }
 
@@ -404,14 +559,16 @@ static void find_value(finding *f, uint32_t depth)
         find_members(f, depth);
     else
         skip_value(&f->c);
+    if (inside && !f->c.bad && *from == '"')
+        find_characters(f, depth, (opf_json_raw){from, (size_t)(f->c.p - from)});
     for (uint32_t i = 0; i < f->n && !is_over(f); i++) {
         opf_json_want *want = &f->wants[i];
         if (want->found || want->matched != depth || want->path->n != depth)
             continue;
         opf_json_raw raw = {from, (size_t)(f->c.p - from)};
-        f->rc = opf_json_value(raw, f->arena, &want->value);
-        want->found = true;
-        f->left--;
+        opf_value value;
+        f->rc = opf_json_value(raw, f->arena, &value);
+        take(f, want, &value);
     }
 }
 
@@ -424,6 +581,21 @@ static cursor begin(const char *s, size_t len)
     return c;
 }
 
+void opf_json_begin(const char *s, size_t len, opf_value *value)
+{
+    cursor c = begin(s, len);
+    opf_json_raw raw = {c.p, (size_t)(c.end - c.p)};
+    opf_value word;
+    bool whole = true;
+    *value = (opf_value){.kind = OPF_UNSET};
+    if (raw.len && (is_container(&c) || *raw.s == '"'))
+        *value = (opf_value){.kind = *raw.s == '"' ? OPF_TEXT : OPF_JSON, .len = 1, .s = raw.s};
+    else if (raw.len && number_length(raw.s, raw.len, &whole))
+        value->kind = whole ? OPF_INT : OPF_FLOAT;
+    else if (raw.len && word_length(raw.s, raw.len, &word))
+        value->kind = word.kind;
+}
+
 int opf_json_find(const char *s, size_t len, opf_json_want *wants, uint32_t n, opf_arena *arena)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -433,7 +605,7 @@ int opf_json_find(const char *s, size_t len, opf_json_want *wants, uint32_t n, o
     }
     if (len == 0 || n == 0)
         return 0;
-    finding f = {begin(s, len), wants, n, n, arena, 0};
+    finding f = {begin(s, len), wants, n, n, arena, false, 0};
     find_value(&f, 0);
     return f.rc;
 }

@@ -124,7 +124,7 @@ static int check_values(const opf_plan *plan, opf_why *why)
 
 static int check_extract(const opf_plan *plan, const opf_extract *extract, opf_why *why)
 {
-    if ((unsigned)extract->take > OPF_TAKE_REGEX)
+    if ((unsigned)extract->take > OPF_TAKE_TYPE)
         return refuse(why, "an extract that does not exist");
     if (extract->dst >= plan->n_registers)
         return refuse(why, "an extract's register does not exist");
@@ -152,6 +152,8 @@ static int check_request(const opf_plan *plan, const opf_request_plan *request, 
         is_absent(request->extracts, request->n_extracts))
         return refuse(why, "a request's table is not there");
     int rc = check_template(plan, &request->target, why);
+    if (rc == 0)
+        rc = check_template(plan, &request->params, why);
     if (rc == 0)
         rc = check_template(plan, &request->name, why);
     if (rc == 0 && request->has_body)

@@ -93,6 +93,7 @@ typedef enum opf_op {
                      an index, and c what follows it */
     OPF_OP_MEMBER,  /* dst = what a (an object of JSON) has at path (what); OPF_UNSET: nothing */
     OPF_OP_SEARCH,  /* dst = group b (a number) of regex (what) in the text a; UNSET: no match */
+    OPF_OP_TYPE,    /* dst = type(a).__name__ */
     OPF_OP_DATE_ISO, /* dst = datetime of a (microseconds since 1970) .isoformat(); b: offset from
                         UTC in seconds, written behind it; constant None: naive and local; c: 1
                         timespec milliseconds, 2 seconds, 0 auto (a number) */
@@ -127,8 +128,12 @@ typedef enum opf_condition {
     OPF_IF_IN,     /* the text a stands in the text b; b JSON: a is a member or a key of it */
     OPF_IF_STARTS, /* a.startswith(b) */
     OPF_IF_ENDS,
-    OPF_IF_KIND /* a is of a kind of the mask b (a number: bits 1 << opf_kind) */
+    OPF_IF_KIND /* a is of a kind of the mask b (a number: bits 1 << opf_kind, and the two below) */
 } opf_condition;
+
+/* Of which kind of JSON a value is, for OPF_IF_KIND. */
+#define OPF_KIND_OBJECT 7
+#define OPF_KIND_ARRAY 8
 
 typedef struct opf_instruction {
     opf_op op;
@@ -172,7 +177,9 @@ typedef enum opf_take {
     OPF_TAKE_URL,     /* text: the URL asked for last */
     OPF_TAKE_IS_JSON, /* bool: the whole body is JSON */
     OPF_TAKE_JSON,    /* what the body's JSON has at path; UNSET: it is no JSON or has none there */
-    OPF_TAKE_REGEX    /* text: group of regex in the text; UNSET: no match */
+    OPF_TAKE_REGEX,   /* text: group of regex in the text; UNSET: no match */
+    OPF_TAKE_TYPE     /* text: type(...).__name__ of the body's JSON, of which only the beginning is
+                         looked at; UNSET: it is none */
 } opf_take;
 
 typedef struct opf_extract {
@@ -217,6 +224,7 @@ typedef struct opf_request_plan {
     const char *method; /* NUL-terminated */
     uint32_t place;
     opf_template target; /* path and query; what no URL may have is quoted when it is written */
+    opf_template params; /* more of the query, where that depends on what target is written to */
     opf_template name;   /* in the statistics; n == 0: the target as it is sent */
     opf_request_header *headers; /* Host included; without Content-Length and Cookie */
     uint32_t n_headers;

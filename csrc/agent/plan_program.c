@@ -42,6 +42,7 @@ static const uint8_t fields[] = {
     [OPF_OP_SLICE] = DST | A | B | C,
     [OPF_OP_MEMBER] = DST | A,
     [OPF_OP_SEARCH] = DST | A,
+    [OPF_OP_TYPE] = DST | A,
     [OPF_OP_DATE_ISO] = DST | A | B,
     [OPF_OP_DATE_FORMAT] = DST | A | B | C,
     [OPF_OP_BRANCH] = A | JUMPS, /* b by its condition */

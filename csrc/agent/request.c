@@ -13,6 +13,27 @@ static bool is_name(const opf_request_header *header, const char *name)
            strncasecmp(header->name, name, header->name_len) == 0;
 }
 
+/* geventhttpclient raises a ValueError for what would name a host to some servers. */
+static int check_target(opf_agent *agent, opf_why *why)
+{
+    const opf_buf *url = &agent->frame->url;
+    opf_buf *text = &agent->crew->body;
+    const uint8_t *target = url->data + agent->frame->place_len;
+    size_t len = url->len - agent->frame->place_len;
+    if (len < 2 || memcmp(target, "//", 2) != 0)
+        return 0;
+    const char *quote = memchr(target, '\'', len) ? "\"" : "'"; /* as repr() has it */
+    text->len = 0;
+    if (opf_buf_append_str(text, "invalid request URI ") != 0 ||
+        opf_buf_append_str(text, quote) != 0 || opf_buf_append(text, target, len) != 0 ||
+        opf_buf_append_str(text, quote) != 0 ||
+        opf_buf_append_str(text, ": protocol-relative targets are not origin-form") != 0 ||
+        opf_buf_append(text, "", 1) != 0)
+        return OPF_ENOMEM;
+    *why = (const char *)text->data;
+    return OPF_EINVAL;
+}
+
 /* The target into url behind scheme, host and port, in the form in which it is sent. */
 static int write_target(opf_agent *agent, opf_eval *eval, const opf_request_plan *request,
                         opf_why *why)
@@ -23,6 +44,9 @@ static int write_target(opf_agent *agent, opf_eval *eval, const opf_request_plan
     opf_buf *name = &frame->asked->name;
     scratch->len = url->len = name->len = 0;
     int ret = opf_eval_template(eval, &request->target, scratch);
+    size_t len = scratch->len;
+    if (ret == 0)
+        ret = opf_eval_template(eval, &request->params, scratch);
     if (ret == 0 && request->name.n)
         ret = opf_eval_template(eval, &request->name, name);
     if (ret != 0) {
@@ -30,9 +54,15 @@ static int write_target(opf_agent *agent, opf_eval *eval, const opf_request_plan
         return ret;
     }
     frame->place_len = strlen(place->url);
-    if (opf_buf_append(url, place->url, frame->place_len) != 0 ||
-        opf_target_write((const char *)scratch->data, scratch->len, agent->plan->style, url) != 0)
+    const char *text = (const char *)scratch->data;
+    if (opf_buf_append(url, place->url, frame->place_len) != 0)
         return OPF_ENOMEM;
+    ret = opf_target_write(text, len, text ? text + len : NULL, scratch->len - len,
+                           agent->plan->style, url, why);
+    if (ret == 0 && agent->plan->style == OPF_STYLE_FAST)
+        ret = check_target(agent, why);
+    if (ret != 0)
+        return ret;
     return request->name.n
                ? 0
                : opf_buf_append(name, url->data + frame->place_len, url->len - frame->place_len);
@@ -72,15 +102,17 @@ static bool begins_with_space(const opf_eval *eval, const uint8_t *data, size_t 
     return eval->plan->style == OPF_STYLE_HTTP && len && (*data == ' ' || *data == '\t');
 }
 
-/* One that varies, or of a request that follows a redirect. */
+/* One that varies, or of a request that follows a redirect. *refused: it is one that none may have,
+ * and not a value that can't be had. */
 static int write_header(opf_eval *eval, const opf_request_header *header, opf_buf *out,
-                        bool *closes)
+                        bool *closes, bool *refused)
 {
     if (opf_buf_append(out, header->name, header->name_len) != 0 ||
         opf_buf_append(out, ": ", 2) != 0)
         return OPF_ENOMEM;
     size_t at = out->len;
     int ret = opf_eval_template(eval, &header->value, out);
+    *refused = ret == 0 || (ret == OPF_EINVAL && opf_value_breaks_header(eval->why));
     if (ret == 0 && opf_header_breaks_line(out->data + at, out->len - at)) {
         eval->why = "header value has a control character";
         ret = OPF_EINVAL;
@@ -111,11 +143,10 @@ static int write_headers(opf_agent *agent, opf_eval *eval, const opf_request_pla
         } else if (frame->hops && is_name(header, "host")) {
             ret = write_host(out, &frame->parsed);
         } else if (!frame->hops || !is_dropped(frame, header)) {
-            ret = write_header(eval, header, out, closes);
+            ret = write_header(eval, header, out, closes, refused);
         }
         if (ret != 0) {
             *why = eval->why;
-            *refused = ret == OPF_EINVAL;
             return ret;
         }
     }

@@ -68,9 +68,29 @@ static bool has_dots(const char *p, const char *end)
     return false;
 }
 
-static int as_requests(const char *target, const char *end, opf_buf *out)
+static const char *find_byte(const char *p, const char *end, char c)
+{
+    return p < end ? memchr(p, c, (size_t)(end - p)) : NULL;
+}
+
+/* Whether urllib3 would write the query of what requests has made in another way once more; 0, 1 or
+ * OPF_ENOMEM. */
+static int changes_again(const char *p, const char *end)
+{
+    opf_buf again = {0};
+    const char *query = find_byte(p, end, '?');
+    int ret = query ? encode(query, end, true, &again) : 0;
+    if (ret == 0 && query)
+        ret = again.len != (size_t)(end - query) || memcmp(again.data, query, again.len) != 0;
+    opf_buf_fini(&again);
+    return ret;
+}
+
+static int as_requests(const char *target, const char *end, const char *params, size_t params_len,
+                       opf_buf *out, opf_why *why)
 {
     opf_buf path = {0}, whole = {0};
+    size_t start = out->len;
     const char *query = memchr(target, '?', (size_t)(end - target));
     const char *from = target, *to = query ? query : end;
     int ret = 0;
@@ -84,8 +104,18 @@ static int as_requests(const char *target, const char *end, opf_buf *out)
     if (ret == 0 && query && query + 1 < end)
         ret =
             opf_buf_append(&whole, "?", 1) != 0 ? OPF_ENOMEM : encode(query + 1, end, true, &whole);
+    if (ret == 0 && params_len &&
+        (opf_buf_append(&whole, query && query + 1 < end ? "&" : "?", 1) != 0 ||
+         opf_buf_append(&whole, params, params_len) != 0))
+        ret = OPF_ENOMEM;
     if (ret == 0)
         ret = opf_url_quote((char *)whole.data, whole.len, out);
+    if (ret == 0 && params_len)
+        ret = changes_again((char *)out->data + start, (char *)out->data + out->len);
+    if (ret == 1) {
+        *why = "params= with what no query may have, such as a lone percent sign";
+        ret = OPF_EINVAL;
+    }
     opf_buf_fini(&path);
     opf_buf_fini(&whole);
     return ret;
@@ -101,16 +131,48 @@ static bool is_special(const char *p, const char *end)
     return false;
 }
 
-int opf_target_write(const char *target, size_t len, opf_style style, opf_buf *out)
+static int as_geventhttpclient(const char *target, size_t len, const char *params,
+                               size_t params_len, opf_buf *out)
 {
-    const char *hash = len ? memchr(target, '#', len) : NULL;
-    len = hash ? (size_t)(hash - target) : len;
-    if ((!len || *target != '/') && opf_buf_append(out, "/", 1) != 0)
+    opf_buf whole = {0};
+    bool has_query = find_byte(target, target + len, '?') != NULL;
+    int ret = opf_buf_append(&whole, target, len);
+    if (ret == 0)
+        ret = opf_buf_append(&whole, has_query ? "&" : "?", 1);
+    if (ret == 0)
+        ret = opf_buf_append(&whole, params, params_len);
+    if (ret == 0)
+        ret = opf_url_quote((char *)whole.data, whole.len, out);
+    opf_buf_fini(&whole);
+    return ret;
+}
+
+/* Length up to a byte, or the whole. */
+static size_t length_to(const char *s, size_t len, char c)
+{
+    const char *found = find_byte(s, s + len, c);
+    return found ? (size_t)(found - s) : len;
+}
+
+int opf_target_write(const char *target, size_t len, const char *params, size_t params_len,
+                     opf_style style, opf_buf *out, opf_why *why)
+{
+    size_t shown = length_to(params, params_len, '#');
+    if (style == OPF_STYLE_FAST && shown < params_len) {
+        *why = "params= with a number sign";
+        return OPF_EINVAL;
+    }
+    params_len = shown;
+    target = len ? target : "";
+    len = length_to(target, len, '#');
+    if (style == OPF_STYLE_FAST && len && length_to(target, len, '?') == len - 1)
+        len--; /* no query at all */
+    if (*target != '/' && opf_buf_append(out, "/", 1) != 0)
         return OPF_ENOMEM;
-    if (!len)
-        return 0;
     bool quoted = opf_url_is_quoted(target, len);
-    if (style == OPF_STYLE_HTTP && (!quoted || is_special(target, target + len)))
-        return as_requests(target, target + len, out);
+    if (style == OPF_STYLE_HTTP && (params_len || !quoted || is_special(target, target + len)))
+        return as_requests(target, target + len, params, params_len, out, why);
+    if (params_len)
+        return as_geventhttpclient(target, len, params, params_len, out);
     return quoted ? opf_buf_append(out, target, len) : opf_url_quote(target, len, out);
 }

@@ -5,10 +5,12 @@
 #include "agent/plan.h"
 #include "base/buf.h"
 
-/* Appends a target without its fragment, quoted: of the http style as requests and urllib3 do it
- * (dot segments removed, every percent sign encoded unless all of them begin an escape, an empty
- * query left out), of the fast style as geventhttpclient does. It begins with a slash then. Returns
- * 0 or OPF_ENOMEM. */
-int opf_target_write(const char *target, size_t len, opf_style style, opf_buf *out);
+/* Appends a target without its fragment, with params in its query, quoted: of the http style as
+ * requests and urllib3 do it (dot segments removed, every percent sign encoded unless all of them
+ * begin an escape, an empty query left out; params not touched), of the fast style as
+ * geventhttpclient does. It begins with a slash then. Returns 0, OPF_ENOMEM, or OPF_EINVAL with
+ * *why for params that requests would not send as they stand in its URL. */
+int opf_target_write(const char *target, size_t len, const char *params, size_t params_len,
+                     opf_style style, opf_buf *out, opf_why *why);
 
 #endif

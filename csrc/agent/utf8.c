@@ -51,3 +51,18 @@ size_t opf_utf8_count(const char *s, size_t len)
         opf_utf8_next(s, len, &at);
     return n;
 }
+
+bool opf_utf8_character(const char **s, uint32_t *len, int32_t index)
+{
+    int64_t count = (int64_t)opf_utf8_count(*s, *len), wanted = index < 0 ? count + index : index;
+    size_t at = 0, from = 0;
+    if (wanted < 0 || wanted >= count)
+        return false;
+    for (int64_t i = 0; i <= wanted; i++) {
+        from = at;
+        opf_utf8_next(*s, *len, &at);
+    }
+    *s += from;
+    *len = (uint32_t)(at - from);
+    return true;
+}

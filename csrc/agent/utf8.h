@@ -4,6 +4,7 @@
 #ifndef OPF_AGENT_UTF8_H
 #define OPF_AGENT_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,5 +18,9 @@ size_t opf_utf8_put(char *out, uint32_t c);
 
 /* Characters of a text. */
 size_t opf_utf8_count(const char *s, size_t len);
+
+/* Makes a text the one character at an index, which is from the end if it is negative. Returns
+ * false with nothing changed if there is none. */
+bool opf_utf8_character(const char **s, uint32_t *len, int32_t index);
 
 #endif

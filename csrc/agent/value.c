@@ -232,6 +232,14 @@ static int write_query(opf_buf *out, const char *s, size_t len)
     return 0;
 }
 
+static const char control_character[] = "a control character, such as a line break, in a header";
+static const char no_latin1[] = "a character in a header that Latin-1 does not have";
+
+bool opf_value_breaks_header(opf_why why)
+{
+    return why == control_character || why == no_latin1;
+}
+
 static int write_header(opf_buf *out, const char *s, size_t len, opf_why *why)
 {
     if (opf_buf_reserve(out, len) != 0)
@@ -239,9 +247,9 @@ static int write_header(opf_buf *out, const char *s, size_t len, opf_why *why)
     for (size_t at = 0; at < len;) {
         uint32_t c = opf_utf8_next(s, len, &at);
         if ((c < 0x20 && c != '\t') || c == 0x7F)
-            return refuse(why, "a control character, such as a line break, in a header");
+            return refuse(why, control_character);
         if (c > 0xFF)
-            return refuse(why, "a character in a header that Latin-1 does not have");
+            return refuse(why, no_latin1);
         out->data[out->len++] = (uint8_t)c;
     }
     return 0;

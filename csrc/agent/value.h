@@ -62,4 +62,7 @@ typedef const char *opf_why;
 int opf_value_write(opf_buf *out, const opf_value *value, opf_encoding encoding,
                     const opf_format *format, opf_why *why);
 
+/* Whether why tells of a text that no header may have, and not of a value that can't be had. */
+bool opf_value_breaks_header(opf_why why);
+
 #endif

@@ -229,9 +229,15 @@ bool opf_url_is_escape(const char *p, const char *end)
     return end - p >= 3 && *p == '%' && hex_value(p[1]) >= 0 && hex_value(p[2]) >= 0;
 }
 
-static bool is_alnum(char c)
+/* Bytes of the letter or digit at p; 0: there is none. */
+static ptrdiff_t letter_length(const char *p, const char *end)
 {
-    return (uint8_t)c >= 0x80 || (is(c, UNRESERVED) && !strchr("-._~", c));
+    ptrdiff_t n = 1;
+    if (p == end || ((uint8_t)*p < 0x80 && (!is(*p, UNRESERVED) || strchr("-._~", *p))))
+        return 0;
+    while ((uint8_t)*p >= 0xC0 && p + n < end && ((uint8_t)p[n] & 0xC0) == 0x80)
+        n++;
+    return n;
 }
 
 enum {
@@ -242,7 +248,8 @@ enum {
 /* What the '%' at p encodes: a byte, NO_ESCAPE or BAD_ESCAPE. */
 static int escape_value(const char *p, const char *end)
 {
-    if (end - p < 3 || !is_alnum(p[1]) || !is_alnum(p[2]))
+    ptrdiff_t first = letter_length(p + 1, end);
+    if (!first || !letter_length(p + 1 + first, end))
         return NO_ESCAPE;
     int high = hex_value(p[1]), low = hex_value(p[2]);
     return high < 0 || low < 0 ? BAD_ESCAPE : high << 4 | low;

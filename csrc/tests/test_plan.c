@@ -196,7 +196,7 @@ TEST(bad_tables_are_refused)
     REFUSED(request->extracts[0].group = 2,
             "an extract's regular expression or group does not exist");
     REFUSED(request->extracts[0].take = OPF_TAKE_HEADER, "an extract without a name");
-    REFUSED(request->extracts[0].take = (opf_take)13, "an extract that does not exist");
+    REFUSED(request->extracts[0].take = (opf_take)14, "an extract that does not exist");
     REFUSED((request->extracts[0].take = OPF_TAKE_JSON, request->extracts[0].what = 1),
             "an extract's path does not exist");
     REFUSED(plan->sets[0].wait.samples = 1, "a wait's samples do not exist");

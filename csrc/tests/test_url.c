@@ -208,6 +208,8 @@ static const struct {
     {"/%4g", "/%254g"},
     {"/%0x41", "/%250x41"},
     {"/%\xc3\xb6\x31", "/%25%C3%B61"},
+    {"/%\xc3\xb6%", "/%%C3%B6%"},
+    {"/%\xc3\xb6\xc3\xb6", "/%25%C3%B6%C3%B6"},
 };
 
 TEST(urls_are_quoted_as_requests_does)

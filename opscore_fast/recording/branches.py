@@ -75,6 +75,7 @@ class RequestSpec:
     method: str
     place: str
     target: Parts
+    params: Parts
     name: Parts
     headers: tuple[tuple[str, Parts], ...]
     body: Parts | None
@@ -283,6 +284,7 @@ class Builder:
             method=spec.method,
             place=self._intern(self.plan.places, "place", spec.place, spec.place),
             target=self.template(spec.target, env),
+            params=self.template(spec.params, env),
             name=self.template(spec.name, env),
             headers=[(name, self.template(value, env, "latin-1")) for name, value in spec.headers],
             body=None if spec.body is None else self.template(spec.body, env),
@@ -329,6 +331,7 @@ class Builder:
         plan.raises = [(name, _resolved(text, n_slots)) for name, text in plan.raises]
         for request in plan.requests:
             request.target = _resolved(request.target, n_slots)
+            request.params = _resolved(request.params, n_slots)
             request.name = _resolved(request.name, n_slots)
             request.headers = [(name, _resolved(text, n_slots)) for name, text in request.headers]
             if request.body is not None:

@@ -22,7 +22,7 @@ from requests.structures import CaseInsensitiveDict
 
 from opscore_fast.exceptions import ConnectError
 from opscore_fast.http_session import HttpSession, _timeouts, default_headers
-from opscore_fast.recording.branches import Part, Parts, Ref, RequestSpec
+from opscore_fast.recording.branches import Part, Parts, Ref, RequestSpec, const
 from opscore_fast.recording.markers import Changed, Markers
 from opscore_fast.recording.plan import SCALARS, Encoding, Kind, Op, Take, Test
 from opscore_fast.recording.refusal import Refusal
@@ -583,6 +583,8 @@ class Client(Native):
             raise rt.refusal(
                 f"client.{method.lower()}()", f"of the URL {url!r}", 'begin it with "/"'
             )
+        if fast and isinstance(url, Native):
+            self._check_start(url, method)
         self._check(kwargs, fast)
         caught = bool(kwargs.get("catch_response", False))
         name = self._given(kwargs.get("name"))
@@ -619,6 +621,25 @@ class Client(Native):
             rt.in_block = True
             rt.open_requests.append(response)
         return response
+
+    def _check_start(self, url: Native, method: str) -> None:
+        """Raise what the task catches if a URL's path begins with two slashes, which can't be asked
+        for; where nothing catches it, it is raised natively."""
+        rt = self.rt
+        first = str(parts_of(url)[0])
+        path = urlsplit(
+            first if "://" in first else f"{self.agent.user.client.base_url}{first}"
+        ).path
+        if path != "/" or not rt.is_caught(ValueError):
+            return
+        if rt.is_seen(ValueError):
+            raise rt.refusal(
+                f"client.{method.lower()}()",
+                "the text of its ValueError for a path that begins with // is not recorded",
+                "leave out `as`",
+            )
+        if rt.fork(Test.STARTS, operand_of(url), const(f"{first}/")):
+            raise rt.raising(ValueError("invalid request URI"))
 
     def _check(self, kwargs: dict[str, Any], fast: bool) -> None:
         rt, session = self.rt, self.agent.user.client
@@ -785,6 +806,7 @@ class _Build:
             if kwargs.get(key) is not None:
                 planted[key] = plant(kwargs[key], Encoding.TEXT)
         session, authorization = self._session("auth" in planted)
+        params = self._params_apart(url, planted) if planted.get("params") else ""
         sent = getattr(session, method.lower(), None)
         full = plant(url, Encoding.TEXT)
         if not isinstance(full, str):
@@ -797,15 +819,26 @@ class _Build:
         if self._fast and planted.get("params"):
             target = with_params(target, planted["params"])
         if not self._fast and isinstance(url, Native):
-            target = self._raw(full, target, bool(planted.get("params")))
-        return self._read(request, target, kwargs, caught, name, authorization)
+            target = self._raw(full, target)
+        return self._read(request, target, params, kwargs, caught, name, authorization)
 
-    def _raw(self, url: str, sent: str, params: bool) -> str:
+    def _params_apart(self, url: Any, planted: dict[str, Any]) -> str:
+        """Take params out of a request if how they stand in its URL is known only when the plan
+        runs; returns what they add to the query."""
+        params = planted["params"]
+        if not isinstance(url, Native) and not (
+            isinstance(params, str) and self._split(params) != (params,)
+        ):
+            return ""
+        del planted["params"]
+        return with_params("", params).removeprefix("?")
+
+    def _raw(self, url: str, sent: str) -> str:
         """Return a URL as it is given: how requests quotes one depends on all of it."""
         if not url.startswith(("http://", "https://")):
             url = f"{self._agent.user.client.base_url}{url}"
-        raw, parts = urlsplit(url), urlsplit(sent)
-        return parts._replace(path=raw.path, query=parts.query if params else raw.query).geturl()
+        raw = urlsplit(url)
+        return urlsplit(sent)._replace(path=raw.path, query=raw.query).geturl()
 
     def _session(self, own_auth: bool) -> tuple[Any, Any]:
         """Return a session like the user's whose agents' values are markers, and what its
@@ -836,7 +869,14 @@ class _Build:
         return self._markers.split(text, self._found)
 
     def _read(
-        self, request: Any, url: str, kwargs: dict[str, Any], caught: bool, name: Any, auth: Any
+        self,
+        request: Any,
+        url: str,
+        params: str,
+        kwargs: dict[str, Any],
+        caught: bool,
+        name: Any,
+        auth: Any,
     ) -> RequestSpec:
         parts = urlsplit(url)
         if parts.username is not None:
@@ -865,6 +905,7 @@ class _Build:
             method=str(request.method),
             place=f"{parts.scheme}://{parts.netloc}",
             target=self._split(target),
+            params=self._split(params),
             name=() if name is None else parts_of(name),
             headers=split,
             body=None if body is None else self._split(body),

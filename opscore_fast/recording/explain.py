@@ -174,10 +174,12 @@ def _of_step(words: _Words, step: Instruction) -> str:
 
 
 def _of_request(words: _Words, request: Request) -> str:
-    pieces = [*request.target, *(request.body or ())]
+    pieces = [*request.target, *request.params, *(request.body or ())]
     pieces += [piece for _, value in request.headers for piece in value]
     varies = any(isinstance(piece, Value) for piece in pieces)
     text = f"{request.method} {words.template(request.target)}"
+    if request.params:
+        text += f" and {words.template(request.params)} in the query"
     if request.name:
         text += f" as {words.template(request.name)}"
     if request.body:

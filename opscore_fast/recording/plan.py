@@ -95,20 +95,21 @@ class Op(IntEnum):
     SLICE = 23
     MEMBER = 24
     SEARCH = 25
-    DATE_ISO = 26
-    DATE_FORMAT = 27
-    BRANCH = 28
-    JUMP = 29
-    REQUEST = 30
-    NEED = 31
-    SUCCESS = 32
-    FAILURE = 33
-    REPORT = 34
-    FORGET = 35
-    SLEEP = 36
-    RAISE = 37
-    STOP = 38
-    END = 39
+    TYPE = 26
+    DATE_ISO = 27
+    DATE_FORMAT = 28
+    BRANCH = 29
+    JUMP = 30
+    REQUEST = 31
+    NEED = 32
+    SUCCESS = 33
+    FAILURE = 34
+    REPORT = 35
+    FORGET = 36
+    SLEEP = 37
+    RAISE = 38
+    STOP = 39
+    END = 40
 
 
 class Test(IntEnum):
@@ -139,6 +140,10 @@ class Kind(IntEnum):
     FLOAT = 4
     TEXT = 5
     JSON = 6
+
+
+IS_OBJECT, IS_ARRAY = 1 << 7, 1 << 8
+"""Of which kind JSON is, in the mask of Test.KIND (OPF_KIND_OBJECT, OPF_KIND_ARRAY)."""
 
 
 SCALARS = (str, int, float, bool, type(None))
@@ -172,6 +177,7 @@ class Take(IntEnum):
     IS_JSON = 10
     JSON = 11
     REGEX = 12
+    TYPE = 13
 
 
 class Pace(IntEnum):
@@ -216,6 +222,7 @@ class Request:
     method: str
     place: int
     target: Template
+    params: Template
     name: Template
     headers: list[tuple[str, Template]]
     body: Template | None

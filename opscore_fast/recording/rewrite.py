@@ -116,6 +116,16 @@ def _without_finally(node: ast.Try) -> ast.stmt:
     return ast.If(ast.Constant(True), node.body, [])
 
 
+def _seen_as(handler: ast.ExceptHandler) -> str | None:
+    """Return a name for the exception that an except looks at; None if it does not."""
+    for node in ast.walk(handler):
+        if isinstance(node, ast.Raise) and node.exc is None:
+            return handler.name or "raise"
+        if handler.name and isinstance(node, ast.Name) and node.id == handler.name:
+            return handler.name
+    return None
+
+
 def _runtime(name: str, *arguments: ast.expr) -> ast.Call:
     function = ast.Attribute(ast.Name(RUNTIME, ast.Load()), name, ast.Load())
     return ast.Call(function, list(arguments), [])
@@ -246,7 +256,7 @@ class _Rewriter(ast.NodeTransformer):
             handler.body.insert(0, ast.Expr(_runtime("handling")))
         if node.handlers:
             trying = _runtime("trying", *caught)
-            names = [ast.Constant(handler.name) for handler in node.handlers]
+            names = [ast.Constant(_seen_as(handler)) for handler in node.handlers]
             trying.keywords.append(ast.keyword("names", ast.List([*names], ast.Load())))
             node.body = [ast.With([ast.withitem(trying)], node.body)]
         if node.finalbody:

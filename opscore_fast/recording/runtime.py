@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from itertools import zip_longest
+from operator import getitem
 from pathlib import Path
 from types import (
     CodeType,
@@ -48,7 +49,7 @@ from opscore_fast.recording.branches import (
     Tree,
     const,
 )
-from opscore_fast.recording.plan import Kind, Op, Source, Take, Test
+from opscore_fast.recording.plan import IS_ARRAY, IS_OBJECT, Kind, Op, Source, Take, Test
 from opscore_fast.recording.refusal import NotRecordable, Refusal
 from opscore_fast.recording.symbols import (
     Cond,
@@ -239,7 +240,7 @@ class Runtime:
         a member is told apart: no JSON, and no object or array.
         """
         reference = self.take(step, Take.JSON, path)
-        others = (json.JSONDecodeError, TypeError, type(error))
+        others = (json.JSONDecodeError, TypeError, KeyError, IndexError)
         if reference in self._needed:
             return
         if not any(self.is_caught(other) for other in others):
@@ -250,27 +251,41 @@ class Runtime:
             return
         if self._tells_apart(others):
             self.need_json(step)
-            self.need_container(step, path[:-1], why, TypeError(why))
-            first = self.take(step, Take.JSON, (*path[:-1], 0))
-            if isinstance(error, KeyError) and self.fork(Test.SET, first, 0):
-                self._fail(TypeError("list indices must be integers or slices, not str"), why)
+            self._fail_to_subscript(self.take(step, Take.JSON, path[:-1]), path[-1], why)
         self._fail(error, why)
 
-    def need_container(
-        self, step: int, path: tuple[str | int, ...], why: str, error: Exception
-    ) -> None:
-        """Go on only if there is an object or array in the JSON of a response."""
-        reference = self.take(step, Take.JSON, path)
-        if not self.fork(Test.KIND, reference, 1 << Kind.JSON):
-            self._fail(error, why)
+    def _fail_to_subscript(self, value: Ref, key: str | int, why: str) -> NoReturn:
+        """Raise what Python does for value[key] where nothing is there."""
+        cases = [
+            (mask, _error_of(partial(getitem, empty, key)))
+            for mask, empty in ((IS_OBJECT, {}), (IS_ARRAY, []), (1 << Kind.TEXT, ""))
+        ]
+        errors = [*(type(error) for _, error in cases), TypeError]
+        for number, (mask, error) in enumerate(cases):
+            if not self._tells_apart(errors[number:]) or self.fork(Test.KIND, value, mask):
+                self._fail(error, why)
+        kind = self.compute(Op.TYPE, Kind.TEXT, a=value)
+        text = self.fstring("'", (kind, -1, ""), "' object is not subscriptable")
+        self._fail(TypeError(text), why)
 
     def need_object(self, step: int, path: tuple[str | int, ...], key: str) -> None:
         """Go on only if there is an object in the JSON of a response, which has no such key."""
-        why = "get() of what is no JSON object"
-        if self.is_caught(AttributeError):
-            self.need_container(step, path, why, AttributeError(why))
-        else:
-            self.emit(Op.MEMBER, what=(key,), a=self.take(step, Take.JSON, path))
+        if not path:
+            kind = Text(self, (Part(self.take(step, Take.TYPE)),))
+            self.texts.add(kind.parts()[0].operand)  # type: ignore[union-attr]
+            if not self.fork(Test.EQ, kind.operand(), const("dict")):
+                raise self._no_get(kind)
+            return
+        value = self.take(step, Take.JSON, path)
+        if not self.is_caught(AttributeError):
+            self.emit(Op.MEMBER, what=(key,), a=value)
+        elif not self.fork(Test.KIND, value, IS_OBJECT):
+            raise self._no_get(self.compute(Op.TYPE, Kind.TEXT, a=value))
+
+    def _no_get(self, kind: Sym) -> Exception:
+        text = self.fstring("'", (kind, -1, ""), "' object has no attribute 'get'")
+        error: Exception = self.raising(AttributeError(text))
+        return error
 
     def _fail(self, error: Exception, why: str) -> NoReturn:
         """Raise what the task catches; else the request fails, and the task ends."""
@@ -313,6 +328,10 @@ class Runtime:
                 if issubclass(error, kind):
                     return handler
         return None
+
+    def is_seen(self, error: type[BaseException]) -> bool:
+        """Return whether what the task does in its except for an error may depend on its text."""
+        return isinstance(self._handler(error), str)
 
     def _tells_apart(self, errors: Iterable[type[BaseException]]) -> bool:
         """Return whether the task does something else for each of some errors."""
@@ -799,6 +818,15 @@ class Runtime:
 
 class EndOfPath(BaseException):
     """The path of a task is over."""
+
+
+def _error_of(function: Callable[[], Any]) -> Exception:
+    """Return the exception that a function raises."""
+    try:
+        function()
+    except Exception as error:
+        return type(error)(*error.args)
+    raise AssertionError("no exception")
 
 
 def _is_exception(value: Any) -> bool:

@@ -223,9 +223,11 @@ class Sym(Native):
             if test is Test.EQ and self.kind not in (Kind.UNSET, Kind.JSON):
                 return negated  # a scalar is no container
             self._no("a comparison with a list or dict", "compare its members")
+        cond = Cond(self.rt, test, self.operand(), operand_of(other), negated)
         if test is not Test.EQ and Kind.UNSET in (self.kind, kind_of(other)):
             self.rt.uncaught("a comparison", TypeError)
-        return Cond(self.rt, test, self.operand(), operand_of(other), negated)
+            return bool(cond)  # now, where it may fail
+        return cond
 
     def __eq__(self, other: object) -> Any:
         return self._compare(Test.EQ, other)
@@ -253,7 +255,19 @@ class Sym(Native):
     def __contains__(self, item: Any) -> bool:
         if not is_scalar(item):
             self._no("in")
+        if self.kind is not Kind.TEXT and self.rt.is_caught(TypeError):
+            self._can_contain(item)
         return self.rt.fork(Test.IN, operand_of(item), self.operand())
+
+    def _can_contain(self, item: Any) -> None:
+        """Raise a TypeError as Python does, where there can be nothing in it."""
+        rt, texts = self.rt, 1 << Kind.TEXT
+        if not rt.fork(Test.KIND, self.operand(), texts | 1 << Kind.JSON):
+            kind = rt.compute(Op.TYPE, Kind.TEXT, a=self.operand())
+            text = rt.fstring("argument of type '", (kind, -1, ""), "' is not iterable")
+            raise rt.raising(TypeError(text))
+        if kind_of(item) is not Kind.TEXT and rt.fork(Test.KIND, self.operand(), texts):
+            self._no("in", "with a text only, where it may be in a text")
 
     def is_none(self) -> bool:
         """Decide whether it is None."""
@@ -326,7 +340,8 @@ class Sym(Native):
             return any(bool(self._at_end(test, one)) for one in text)
         if kind_of(text) is not Kind.TEXT:
             self._no("startswith() or endswith()", "of texts only")
-        return Cond(self.rt, test, self.operand(), operand_of(text))
+        cond = Cond(self.rt, test, self.operand(), operand_of(text))
+        return bool(cond) if self.kind is Kind.UNSET else cond  # now, where it may fail
 
     def encode(self, encoding: str = "utf-8") -> Any:
         """As str.encode to UTF-8."""
@@ -417,8 +432,7 @@ class Json(Sym):
         path = self._path(key)
         if self.rt.fork(Test.SET, self._take(path), 0):
             return Json(self.rt, self.step, path)
-        if self.path:
-            self.rt.need_object(self.step, self.path, key)
+        self.rt.need_object(self.step, self.path, key)
         return default
 
 
