@@ -251,12 +251,13 @@ class Run:
     output: str
 
 
-def python(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
-    """Start this Python; its output and errors come together by stdout."""
+def python(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start this Python with additions to the environment; its output and errors come together by
+    stdout."""
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "160"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "160", **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

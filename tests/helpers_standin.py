@@ -115,6 +115,47 @@ def by_name(answered: dict[str, dict[str, int]]) -> Counts:
     return counts
 
 
+@dataclass(frozen=True)
+class Protocol:
+    """What users and a stand-in speak with each other."""
+
+    name: str
+    spoken: str
+    """The version of HTTP that the stand-in has to see."""
+    standin: tuple[str, ...] = ()
+    """Options of the stand-in."""
+    users: tuple[str, ...] = ()
+    """Options of `python -m opscore_fast`."""
+    connections: int | None = None
+    """How many all users of a process share."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def write_locustfile(self, folder: Path) -> str:
+        """Write a second locustfile for its users to a folder; returns its name."""
+        (folder / "connected.py").write_text(
+            CONNECTED.format(ca_bundle=AUTHORITY, connections=self.connections)
+        )
+        return "connected.py"
+
+
+CONNECTED = """
+from locust import events
+
+@events.init.add_listener
+def connect(environment, **_):
+    for kind in environment.user_classes:
+        kind.ca_bundle = {ca_bundle!r}
+        kind.connections = {connections}
+"""
+
+HTTP1 = Protocol("HTTP/1.1", "1.1")
+H2C = Protocol("h2c", "2", ("--http2",), ("--http2=prior-knowledge",))
+H2 = Protocol("h2", "2", ("--http2", *TLS), ("--http2",), connections=2)
+"""By TLS, all users of a process with two connections; with h2c each has its own."""
+
+
 def registration(agent_id: str, event: str = "REGISTER", **details: object) -> dict[str, Any]:
     """The body that registers an agent; `details` replace or add to its details."""
     return {

@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_standin import NOTIFY, ROOT, STATE, Counts, Standin, by_name, running_standin
+from helpers_standin import (
+    H2,
+    H2C,
+    HTTP1,
+    NOTIFY,
+    ROOT,
+    STATE,
+    Counts,
+    Protocol,
+    Standin,
+    by_name,
+    running_standin,
+)
 from locust.util.load_locustfile import load_locustfile
 
 SCENARIOS = ROOT / "locustfiles" / "opscore"
@@ -71,7 +83,12 @@ def standin() -> Iterator[Standin]:
 
 
 def run(
-    locustfile: Path | str, url: str, folder: Path, cwd: Path = ROOT, **environment: str
+    locustfile: Path | str,
+    url: str,
+    folder: Path,
+    cwd: Path = ROOT,
+    protocol: Protocol = HTTP1,
+    **environment: str,
 ) -> Run:
     """Runs a scenario's quick profile, shortened, headless, to its end."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
@@ -79,11 +96,15 @@ def run(
     probe, broken_off = folder / "probe.py", folder / "broken_off"
     probe.write_text(PROBE)
     short["BROKEN_OFF"] = str(broken_off)
+    files, command = [locustfile, probe], ["locust"]
+    if protocol is not HTTP1:
+        files.append(folder / protocol.write_locustfile(folder))
+        command = ["opscore_fast", *protocol.users]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **short}
     result = subprocess.run(
         [
-            *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
-            *("-f", f"{locustfile},{probe}", "--host", url),
+            *(sys.executable, "-m", *command, "--headless", "--only-summary"),
+            *("-f", ",".join(map(str, files)), "--host", url),
             # The CSV files are written once a second, and not at the end.
             *("--csv", str(folder / "run"), "--json-file", str(folder / "run")),
             # Locust lets users end the request that they are in, so that both sides know of it.
@@ -127,14 +148,21 @@ def assert_all_went_well(run: Run, standin: Standin) -> None:
 # ---- whole runs
 
 
-@pytest.mark.parametrize("scenario", ["scenario_0", "scenario_1"])
-def test_every_request_is_accounted_for(standin: Standin, tmp_path: Path, scenario: str) -> None:
-    finished = run(f"locustfiles/opscore/{scenario}.py", standin.url, tmp_path)
-    assert_all_went_well(finished, standin)
-    counts = finished.counts()
-    assert counts["POST", NOTIFY] == counts["GET", STATE] == 20
-    assert counts["POST", STATE] > 20
-    assert list(standin.counters()["POST /v1/opscore/agent/{agentId}/state"]) == ["202"]
+@pytest.mark.parametrize(
+    ("scenario", "protocol"),
+    [("scenario_0", HTTP1), ("scenario_1", HTTP1), ("scenario_0", H2), ("scenario_1", H2C)],
+    ids=str,
+)
+def test_every_request_is_accounted_for(tmp_path: Path, scenario: str, protocol: Protocol) -> None:
+    path = f"locustfiles/opscore/{scenario}.py"
+    with running_standin(*protocol.standin) as standin:
+        finished = run(path, standin.url, tmp_path, protocol=protocol)
+        assert_all_went_well(finished, standin)
+        counts = finished.counts()
+        assert counts["POST", NOTIFY] == counts["GET", STATE] == 20
+        assert counts["POST", STATE] > 20
+        assert list(standin.counters()["POST /v1/opscore/agent/{agentId}/state"]) == ["202"]
+        assert list(standin.protocols()) == [protocol.spoken]
 
 
 def test_from_another_folder(standin: Standin, tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 """The five scenarios by native threads: as AgentUser, and the team's untouched files by --native.
 
-Each runs in one process, by --processes 2, and with a master and two workers. A run ends when
-enough was counted; then what Locust reports for every name is what the stand-in has answered.
+Each runs in one process, by --processes 2, and with a master and two workers; by HTTP/1.1 and 2. A
+run ends when enough was counted; then what Locust reports for every name is what the stand-in has
+answered.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,11 +21,15 @@ from gevent.queue import Queue
 from helpers import SANITIZED, Run, distributed, finish, python
 from helpers_runs import REPORTED, counts_of
 from helpers_standin import (
+    H2,
+    H2C,
+    HTTP1,
     NOTIFY,
     ROOT,
     STATE,
     WORKFLOW,
     Counts,
+    Protocol,
     Standin,
     by_name,
     running_standin,
@@ -32,6 +39,8 @@ FOLDER = ROOT / "locustfiles"
 USERS = 6
 ENOUGH = 400
 """Requests after which a run ends: too many for a task of 5 % never to have come."""
+
+MODES = ("local", "processes", "master and workers")
 
 AT_ONCE = 2 if SANITIZED else 5
 """Runs at a time: most of what a run does is to wait for the next second. Sanitized workers whose
@@ -72,17 +81,27 @@ class Finished:
     requests: Counts
     failures: Counts
     answered: Counts
+    protocols: Counter[str]
+    """What was answered by version of HTTP."""
 
     @property
     def output(self) -> str:
         return "\n".join(run.output for run in self.ended)
 
 
+@pytest.fixture(scope="module", params=[HTTP1], ids=str)
+def protocol(request: pytest.FixtureRequest) -> Protocol:
+    """What is spoken: HTTP/1.1, unless a test says otherwise."""
+    spoken: Protocol = request.param
+    return spoken
+
+
 @pytest.fixture(scope="module")
-def standins() -> Iterator[Queue[Standin]]:
+def standins(protocol: Protocol) -> Iterator[Queue[Standin]]:
     """Stand-ins, each for one run at a time."""
     with ExitStack() as stack:
-        yield Queue(items=[stack.enter_context(running_standin()) for _ in range(AT_ONCE)])
+        started = [running_standin(*protocol.standin) for _ in range(AT_ONCE)]
+        yield Queue(items=[stack.enter_context(standin) for standin in started])
 
 
 @pytest.fixture(autouse=True)
@@ -119,21 +138,32 @@ def start(mode: str, command: list[str], folder: Path) -> list[Run]:
     return [finish(process) for process in (master, *workers)]
 
 
-def run(standins: Queue[Standin], mode: str, locustfile: str, folder: Path) -> Finished:
+def run(
+    standins: Queue[Standin],
+    mode: str,
+    locustfile: str,
+    folder: Path,
+    protocol: Protocol = HTTP1,
+) -> Finished:
     """Run a locustfile; its path is relative to locustfiles/."""
     folder.mkdir()
     (folder / "reported.py").write_text(REPORTED)
     (folder / "end.py").write_text(END)
-    native = locustfile.startswith("team/")
+    files = [str(FOLDER / locustfile), "reported.py", "end.py"]
+    native = ["--native"] if locustfile.startswith("team/") else []
+    command = ["-m", "opscore_fast" if native or protocol is not HTTP1 else "locust", *native]
+    if protocol is not HTTP1:
+        files.append(protocol.write_locustfile(folder))
+        command += protocol.users
     with taken(standins) as standin:
-        before = by_name(standin.counters())
-        command = ["-m", *(["opscore_fast", "--native"] if native else ["locust"])]
-        command += ["-f", f"{FOLDER / locustfile},reported.py,end.py", "--host", standin.url]
+        before, spoken = by_name(standin.counters()), Counter(standin.protocols())
+        command += ["-f", ",".join(files), "--host", standin.url]
         ended = start(mode, [*command, "--headless", "--only-summary"], folder)
-        after = by_name(standin.counters())
+        after, protocols = by_name(standin.counters()), Counter(standin.protocols())
     answered = {name: number - before.get(name, 0) for name, number in after.items()}
+    answered = {name: number for name, number in answered.items() if number}
     assert (folder / "reported.json").exists(), ended[0].output
-    return Finished(ended, *counts_of(folder), {n: c for n, c in answered.items() if c})
+    return Finished(ended, *counts_of(folder), answered, protocols - spoken)
 
 
 def assert_all_went_well(finished: Finished) -> None:
@@ -163,19 +193,48 @@ def assert_does(scenario: int, requests: Counts) -> None:
         ), shares
 
 
-@pytest.mark.parametrize("mode", ["local", "processes", "master and workers"])
-@pytest.mark.parametrize("files", ["opscore/agents", "team/scenario"])
-def test_scenarios(standins: Queue[Standin], tmp_path: Path, files: str, mode: str) -> None:
+def assert_is(scenario: int, protocol: Protocol, finished: Finished) -> None:
+    """A run was that scenario, and all of it went well and by that protocol."""
+    assert_all_went_well(finished)
+    assert finished.protocols == {protocol.spoken: sum(finished.requests.values())}
+    assert_does(scenario, finished.requests)
+    tasks = {0: "1 task, 1 request", 3: "3 tasks, 3 requests"}[scenario // 3 * 3]
+    told = re.findall(rf"Scenario{scenario}\w+  natively: {tasks}", finished.output)
+    assert len(told) == 1, finished.output  # by one process
+
+
+@pytest.mark.parametrize(
+    ("protocol", "mode", "files"),
+    [
+        *product([HTTP1], MODES, ["opscore/agents", "team/scenario"]),
+        (H2C, "local", "team/scenario"),
+        (H2, "local", "opscore/agents"),
+    ],
+    indirect=["protocol"],
+    ids=str,
+)
+def test_scenarios(
+    standins: Queue[Standin], tmp_path: Path, protocol: Protocol, mode: str, files: str
+) -> None:
     def one(scenario: int) -> Finished:
         name = f"{files}_{scenario}.py"
-        return run(standins, mode, name, tmp_path / str(scenario))
+        return run(standins, mode, name, tmp_path / str(scenario), protocol)
 
     for scenario, finished in enumerate(Pool(AT_ONCE).map(one, range(5))):
-        assert_all_went_well(finished)
-        assert_does(scenario, finished.requests)
-        tasks = {0: "1 task, 1 request", 3: "3 tasks, 3 requests"}[scenario // 3 * 3]
-        told = re.findall(rf"Scenario{scenario}\w+  natively: {tasks}", finished.output)
-        assert len(told) == 1, finished.output  # by one process
+        assert_is(scenario, protocol, finished)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "mode", "locustfile"),
+    [(H2, "master and workers", "team/scenario_4.py"), (H2C, "processes", "opscore/agents_3.py")],
+    indirect=["protocol"],
+    ids=str,
+)
+def test_distributed_by_http2(
+    standins: Queue[Standin], tmp_path: Path, protocol: Protocol, mode: str, locustfile: str
+) -> None:
+    finished = run(standins, mode, locustfile, tmp_path / "run", protocol)
+    assert_is(int(locustfile[-4]), protocol, finished)
 
 
 def test_side_by_side(standins: Queue[Standin], tmp_path: Path) -> None:

@@ -9,8 +9,21 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from gevent.pool import Pool
 from helpers import distributed, finish, python, read_csv, refusing_port
-from helpers_standin import NOTIFY, ROOT, STATE, WORKFLOW, Counts, by_name, running_standin
+from helpers_standin import (
+    H2,
+    H2C,
+    HTTP1,
+    NOTIFY,
+    ROOT,
+    STATE,
+    WORKFLOW,
+    Counts,
+    Protocol,
+    by_name,
+    running_standin,
+)
 from locust.stats import RequestStats
 from locust.util.load_locustfile import load_locustfile
 
@@ -59,6 +72,7 @@ class Finished:
     failures: Counts
     errors: dict[tuple[str, str, str], int]
     answered: dict[str, dict[str, int]]
+    protocols: dict[str, int]
 
 
 def run(
@@ -67,26 +81,31 @@ def run(
     folder: Path,
     each: int,
     *options: str,
+    protocol: Protocol = HTTP1,
     standin_options: tuple[str, ...] = (),
     **settings: str,
 ) -> Finished:
     """Run a scenario's quick profile with five users under `module`, against a new stand-in."""
     folder.mkdir()
     (folder / "fixed.py").write_text(FIXED)
+    locustfiles = f"{SCENARIOS / f'scenario_{scenario}.py'},fixed.py"
+    if protocol is not HTTP1:
+        locustfiles += f",{protocol.write_locustfile(folder)}"
+        options += protocol.users
+        standin_options += protocol.standin
     environment = {
         "OPSCORE_API_KEY": "test-api-key",
         "OPSCORE_PROFILE": "quick",
         "OPSCORE_USERS": str(USERS),
         "EACH": str(each),
         "EXPECTED": str(USERS * (2 + each)),
+        **settings,
     }
-    with running_standin(*standin_options) as standin, pytest.MonkeyPatch.context() as patch:
-        for name, value in {**environment, **settings}.items():
-            patch.setenv(name, value)
-        locustfiles = f"{SCENARIOS / f'scenario_{scenario}.py'},fixed.py"
+    with running_standin(*standin_options) as standin:
         command = ("-m", module, "-f", locustfiles, "--headless", "--host", standin.url)
-        ended = finish(python(*command, "--csv", "out", "--only-summary", *options, cwd=folder))
-        answered = standin.counters()
+        command += ("--csv", "out", "--only-summary", *options)
+        ended = finish(python(*command, cwd=folder, **environment))
+        answered, protocols = standin.counters(), standin.protocols()
     rows = [row for row in read_csv(folder / "out_stats.csv") if row["Type"]]
     return Finished(
         ended.code,
@@ -98,6 +117,7 @@ def run(
             for row in read_csv(folder / "out_failures.csv")
         },
         answered,
+        protocols,
     )
 
 
@@ -160,6 +180,26 @@ def test_same_counts_in_processes(tmp_path: Path) -> None:
     assert finished.code == 0, finished.output
     assert finished.requests == expected(3)
     assert finished.errors == {}
+
+
+def test_same_counts_by_http2(tmp_path: Path) -> None:
+    """As by HTTP/1.1, where they are the same as Locust's: each scenario, and in processes."""
+    in_processes = ("--processes", "2", *distributed())
+    runs = [(0, H2), (1, H2C), (2, H2), (3, H2C), (4, H2), (3, H2, *in_processes)]
+
+    def one(number: int) -> Finished:
+        scenario, protocol, *options = runs[number]
+        each = TASKS[scenario][1]
+        folder = tmp_path / str(number)
+        return run("opscore_fast", scenario, folder, each, *options, protocol=protocol)
+
+    for (scenario, *_), finished in zip(runs, Pool(3).map(one, range(len(runs))), strict=True):
+        assert finished.code == 0, finished.output
+        assert finished.requests == expected(scenario), finished.output
+        assert finished.requests == by_name(finished.answered)
+        assert finished.protocols == {"2": sum(finished.requests.values())}
+        assert finished.errors == {}
+        assert not any(finished.failures.values())
 
 
 def test_same_failures(tmp_path: Path) -> None:
