@@ -68,7 +68,7 @@ install: $(VENV)/.with-standin $(VENV)/.core ## Make the virtual environment and
 
 # ---- running
 
-demo: install ## Run scenario 1 (500 users, 30 s) against the stand-in service
+demo: install ## Run scenario 1 (500 users, 30 s) against the stand-in service (HTTP2=1, TLS=1, NATIVE=1)
 	@scripts/demo.sh
 
 bench: deps-bench install $(VENV)/.with-test ## Compare with Locust's own users, wrk and other load generators

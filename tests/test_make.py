@@ -105,6 +105,27 @@ def test_demo_ends_by_what_the_requests_did(
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+@pytest.mark.parametrize("switches", ["TLS", "HTTP2", "NATIVE", "HTTP2 TLS NATIVE"])
+def test_demo_by_other_ways(tmp_path: Path, switches: str) -> None:
+    settings = {"OPSCORE_USERS": "5", "OPSCORE_DURATION": "3", "PORT": str(free_port())}
+    chosen = dict.fromkeys(switches.split(), "1")
+    demo = run("scripts/demo.sh", OUT=str(tmp_path / "demo"), **settings, **chosen)
+    said = demo.stdout
+    assert demo.returncode == 0, said + demo.stderr
+    scheme = "https" if "TLS" in chosen else "http"
+    assert said.startswith(f"Stand-in service at {scheme}://127.0.0.1:{settings['PORT']}, ")
+    name = "POST     /v1/opscore/internal/agent/notify"
+    assert f"{name}{' [HTTP/2]' if 'HTTP2' in chosen else '  '}" in said
+    assert ("requests by HTTP/2.\n" in said) == ("HTTP2" in chosen)
+    assert ("natively: 1 task, 1 request\n" in said) == ("NATIVE" in chosen)
+
+
+def test_demo_refuses_what_is_no_switch() -> None:
+    demo = run("scripts/demo.sh", PORT=str(free_port()), HTTP2="yes")
+    assert (demo.returncode, demo.stdout) == (1, "")
+    assert demo.stderr == "opscore_fast: HTTP2 is 'yes': use 1, or leave it out\n"
+
+
 # ---- what it takes
 
 
