@@ -308,12 +308,17 @@ void opf_mux_retire(opf_conn *conn)
         opf_conn_free(conn, true);
 }
 
+static bool is_done(const opf_mux *mux)
+{
+    return mux->drains && !mux->h2.n_streams;
+}
+
 /* Sees what has become of the session. Returns false when that was the end of the connection. */
 static bool settle(opf_mux *mux)
 {
     if (mux->h2.going_away)
         drain(mux);
-    if (opf_h2_is_over(&mux->h2) || (mux->drains && !mux->h2.n_streams)) {
+    if (opf_h2_is_over(&mux->h2) || is_done(mux)) {
         end_conn(mux);
         return false;
     }
@@ -375,6 +380,7 @@ static bool receive(opf_mux *mux)
 {
     bool open = true;
     mux->received = engine_of(mux)->polls;
+    mux->heard = engine_of(mux)->now;
     int i = 0;
     while (i < RECEIVES_MAX && receive_once(mux, &open))
         i++;
@@ -627,7 +633,8 @@ void opf_mux_ready(opf_conn *conn, uint32_t happened)
     opf_origin_serve(origin);
 }
 
-/* Ends the streams whose time is over. Returns when the next one's is. */
+/* Ends the streams whose time is over. Returns when the next one's is. If nothing at all has come
+ * while one waited, the server may be gone: others shall not wait for it. */
 static uint64_t expire(opf_mux *mux, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
@@ -641,6 +648,8 @@ static uint64_t expire(opf_mux *mux, uint64_t now)
             continue;
         }
         bool sending = s->exchange->result.phase == OPF_PHASE_SEND;
+        if (mux->heard < s->deadline - s->exchange->result.timeouts.network_ns)
+            drain(mux);
         opf_h2_cancel(&mux->h2, &s->h2);
         finish(s, sending ? OPF_FAIL_WRITE_TIMEOUT : OPF_FAIL_READ_TIMEOUT, ETIMEDOUT, NULL);
     }
@@ -652,6 +661,11 @@ void opf_mux_timer(opf_conn *conn)
     opf_mux *mux = conn->mux;
     opf_origin *origin = conn->origin;
     opf_conn_fire_by(conn, expire(mux, opf_clock_mono()));
+    if (is_done(mux)) {
+        opf_conn_free(conn, true);
+        opf_origin_serve(origin);
+        return;
+    }
     if (conn->unread) {
         conn->unread = false;
         opf_mux_ready(conn, EPOLLIN);
@@ -695,6 +709,9 @@ void opf_mux_abandon(opf_exchange *exchange)
     detach(s);
     if (forked)
         return;
-    queue(mux);
+    if (is_done(mux))
+        opf_conn_free(mux->conn, true);
+    else
+        queue(mux);
     opf_origin_serve(origin);
 }

@@ -1,6 +1,9 @@
 #include "frames_random.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "frames.h"
 
@@ -248,4 +251,33 @@ size_t frames_random(uint32_t *state, uint32_t last, uint8_t *room)
     if (!below(&o, 300))
         break_some(&o);
     return o.len;
+}
+
+/* Sends what comes to its mind, and maybe is deaf for a while. */
+static bool chatter(int fd, uint32_t *state, uint32_t last, uint8_t *room)
+{
+    for (uint32_t n = random_below(state, 5); n; n--) {
+        size_t len = frames_random(state, last, room);
+        if (send(fd, room, len, MSG_NOSIGNAL) != (ssize_t)len)
+            return false;
+    }
+    if (!random_below(state, 100))
+        usleep(random_below(state, 50) * 1000);
+    return random_below(state, 500) != 0;
+}
+
+void frames_random_serve(int fd, uint32_t seed)
+{
+    uint32_t state = seed, last = 0;
+    frame *f = malloc(sizeof(*f));
+    uint8_t *room = malloc(FRAMES_RANDOM_MAX);
+    if (f && room && frames_begin(fd, NULL, 0))
+        while (frames_read(fd, f)) {
+            if (f->type == FRAME_HEADERS)
+                last = f->stream;
+            if (!chatter(fd, &state, last, room))
+                break;
+        }
+    free(f);
+    free(room);
 }

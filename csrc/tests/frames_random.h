@@ -17,4 +17,8 @@ uint32_t random_below(uint32_t *state, uint32_t n);
  * are none). Returns their length. */
 size_t frames_random(uint32_t *state, uint32_t last, uint8_t *room);
 
+/* Serves a connection: sends some of them behind each frame that comes, and doesn't always listen.
+ */
+void frames_random_serve(int fd, uint32_t seed);
+
 #endif

@@ -651,24 +651,9 @@ TEST(what_waits_for_a_stream_is_not_sent_when_all_are_stopped)
     }
 }
 
-/* Sends frames as they come to its mind. */
 static void serve_at_random(int fd, int number, void *arg)
 {
-    static _Thread_local frame f;
-    static _Thread_local uint8_t room[FRAMES_RANDOM_MAX];
-    uint32_t state = (uint32_t)number * 7919 + *(const uint32_t *)arg, last = 0;
-    if (!frames_begin(fd, NULL, 0))
-        return;
-    while (frames_read(fd, &f)) {
-        if (f.type != FRAME_HEADERS)
-            continue;
-        last = f.stream;
-        for (uint32_t n = random_below(&state, 4); n; n--) {
-            size_t len = frames_random(&state, last, room);
-            if (send(fd, room, len, MSG_NOSIGNAL) != (ssize_t)len)
-                return;
-        }
-    }
+    frames_random_serve(fd, (uint32_t)number * 7919 + *(const uint32_t *)arg);
 }
 
 TEST(agents_outlive_what_a_server_sends)

@@ -1094,6 +1094,49 @@ TEST(a_time_out_ends_one_stream)
     CHECK_EQ_INT(given_up, N / 2);
 }
 
+/* Says nothing but its settings on its first connection, where it opens all windows but doesn't
+ * read if *arg is set. */
+static void serve_silently(int fd, int number, void *arg)
+{
+    const bool *deaf = arg;
+    if (!frames_begin(fd, BYTES("\0\4\x7f\xff\xff\xff")))
+        return;
+    if (number) {
+        serve_on(fd);
+    } else if (*deaf && frames_send_number(fd, FRAME_WINDOW_UPDATE, 0, 0x7fff0000)) {
+        struct pollfd end = {.fd = fd, .events = POLLRDHUP};
+        poll(&end, 1, 20000);
+    } else {
+        peer_wait_closed(fd);
+    }
+}
+
+TEST(a_connection_that_has_gone_silent_is_replaced)
+{
+    for (int deaf = 0; deaf < 2; deaf++) {
+        client c;
+        call one = {0};
+        size_t len = 30 * MIB;
+        char *body = calloc(1, len);
+        bool is_deaf = deaf;
+        opf_pool_options options = {.timeouts = {.network_ns = SHORTLY}};
+        CHECK(client_init_with(&c, serve_silently, &is_deaf, options));
+        /* the settings come behind a short first request: only the second has heard nothing */
+        for (int i = deaf; i < 2; i++) {
+            CHECK_EQ_INT(submit(&c, &one, "POST", body, deaf ? len : 1), 0);
+            CHECK(call_drive(c.engine, &one.done, 1));
+            CHECK_EQ_INT(result_of(&one)->failure,
+                         deaf ? OPF_FAIL_WRITE_TIMEOUT : OPF_FAIL_READ_TIMEOUT);
+        }
+        CHECK_EQ_INT(open_connections(&c), 0);
+        CHECK_EQ_INT(fetch(&c, &one), OPF_FAIL_NONE);
+        CHECK_EQ_INT(peer_count(c.server), 2);
+        opf_exchange_free(one.exchange);
+        client_fini(&c);
+        free(body);
+    }
+}
+
 TEST(cancelling_ends_one_stream)
 {
     client c;
