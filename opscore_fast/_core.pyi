@@ -109,6 +109,7 @@ class Pool:
         http2_window: int = 0,
         http2_connection_window: int = 0,
         http2_streams: int = 0,
+        idle_timeout: float = 0.0,
     ) -> None:
         """Times in seconds (0: no limit), sizes in bytes (0: the engine's default).
 

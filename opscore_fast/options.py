@@ -37,6 +37,10 @@ KEEPALIVE_MAX = 32767
 """Seconds: what Linux takes."""
 
 
+IDLE_MAX = 1_000_000
+"""Seconds."""
+
+
 class ConnectionOptions:
     """The class attributes of a user that say how its connections are made."""
 
@@ -71,6 +75,10 @@ class ConnectionOptions:
     http2_streams: int | None = None
     """HTTP/2: requests that a connection carries at a time, if the server allows more; others wait.
     None: as many as the server allows."""
+
+    idle_timeout: float | None = None
+    """Seconds after which a connection that carries no request is closed; the next request makes a
+    new one. None: it is kept until the server closes it."""
 
     ca_bundle: StrPath | None = None
     """PEM file, or directory of hashed certificates, to trust instead of the system's CAs when
@@ -129,6 +137,7 @@ class Options(TypedDict, total=False):
     http2_window: int | None
     http2_connection_window: int | None
     http2_streams: int | None
+    idle_timeout: float | None
     ca_bundle: StrPath | None
     client_cert: ClientCert | None
     tls_server_name: str | None
@@ -192,12 +201,13 @@ def pool_arguments(
             options, http2, "http2_connection_window", CONNECTION_WINDOW_MIN, WINDOW_MAX
         ),
         "http2_streams": _http2_number(options, http2, "http2_streams", 1, WINDOW_MAX),
+        "idle_timeout": _seconds(options, "idle_timeout", 0.001, IDLE_MAX),
         "server_name": _text(options, "tls_server_name"),
         "tls_resume": bool(options.get("tls_session_resumption")),
         "sources": _source_addresses(options),
         "unix_path": _unix_socket(options),
         "resolve": _resolve(options),
-        "keep_alive": _keepalive(options),
+        "keep_alive": round(_seconds(options, "tcp_keepalive", 1, KEEPALIVE_MAX)),
         "delay": not options.get("tcp_nodelay", True),
     }
     if ssl_context_factory is not None:
@@ -486,15 +496,16 @@ def _host_and_port(key: Any) -> tuple[bytes, int]:
     return host, port
 
 
-def _keepalive(options: Options) -> int:
-    seconds = options.get("tcp_keepalive")
+def _seconds(options: Options, name: str, least: float, most: float) -> float:
+    """Return an option that is a number of seconds; 0 for None."""
+    seconds = options.get(name)
     if seconds is None:
         return 0
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError("tcp_keepalive is a number of seconds or None")
-    if not 1 <= seconds <= KEEPALIVE_MAX:
-        raise ValueError(f"tcp_keepalive is 1 to {KEEPALIVE_MAX} seconds, not {seconds:g}")
-    return round(seconds)
+        raise TypeError(f"{name} is a number of seconds or None")
+    if not least <= seconds <= most:
+        raise ValueError(f"{name} is {least:g} to {most} seconds, not {seconds:g}")
+    return seconds
 
 
 # Values

@@ -13,7 +13,8 @@ from typing import Any
 import gevent
 import pytest
 from conftest import Listen
-from helpers import Connect
+from helpers import Connect, wait_until
+from helpers_http2 import sent
 from locust.env import Environment
 from servers import CERTIFICATES, Listener, ServerError
 
@@ -249,6 +250,30 @@ def test_tcp_options(listen: Listen, connect: Connect) -> None:
             assert options["idle"] == keepalive
 
 
+# Idle connections
+
+
+@pytest.mark.parametrize("kind", ["HTTP/1.1", "TLS", "HTTP/2"])
+def test_idle_connections_are_closed_if_wanted(
+    listen: Listen, http2_script: Listen, connect: Connect, kind: str
+) -> None:
+    attributes: dict[str, Any] = {"idle_timeout": 0.2}
+    if kind == "HTTP/2":
+        answers: list[list[Any]] = [["request"], ["pause", 0.5], ["answer"]]
+        port = http2_script([["preface"], *answers * 3, ["drain"]])
+        attributes["http2"] = "prior-knowledge"
+    else:
+        port = listen(certificate="localhost.pem" if kind == "TLS" else "")
+    client = connect(port, **attributes)
+    for number in range(1, 3):
+        for _ in range(2):  # it is not idle while a response is waited for
+            assert client.get("/ok?delay=0.5").text == "ok"
+        assert port.counts()["connections"] == number
+        wait_until(lambda: not port.counts()["open"], "the connection is closed")
+    if kind == "HTTP/2":
+        assert [frame["code"] for frame in sent(port, "GOAWAY")] == [0, 0]
+
+
 # Values that can't be
 
 
@@ -277,6 +302,8 @@ def test_tcp_options(listen: Listen, connect: Connect) -> None:
         ({"resolve": {"a:65536": "127.0.0.1"}}, "resolve: 'a:65536' has no valid port"),
         ({"resolve": {"a:http": "127.0.0.1"}}, "resolve: 'a:http' is neither host nor host:port"),
         ({"resolve": {"": "127.0.0.1"}}, "resolve: '' is neither host nor host:port"),
+        ({"idle_timeout": 0}, "idle_timeout is 0.001 to 1000000 seconds, not 0"),
+        ({"idle_timeout": "1"}, "idle_timeout is a number of seconds or None"),
         ({"tcp_keepalive": 0}, "tcp_keepalive is 1 to 32767 seconds, not 0"),
         ({"tcp_keepalive": 40000}, "tcp_keepalive is 1 to 32767 seconds, not 40000"),
         ({"tcp_keepalive": float("nan")}, "tcp_keepalive is 1 to 32767 seconds"),

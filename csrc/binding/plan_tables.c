@@ -631,6 +631,7 @@ int plan_copy_options(opf_plan *plan, const opf_pool_options *options)
         .http2_connection_window = options->http2_connection_window,
         .http2_streams = options->http2_streams,
         .timeouts = options->timeouts,
+        .idle_ns = options->idle_ns,
         .max_headers = options->max_headers,
         .max_body = options->max_body,
         .tls = {.verify = options->tls.verify,

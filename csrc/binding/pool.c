@@ -194,21 +194,21 @@ static int parse(Pool *self, PyObject *args, PyObject *kwargs, PyObject **factor
         "cert_file", "key_file", "key_password", "min_version", "max_version", "ciphers",
         "ciphersuites", "ssl_context", "make_ssl_context", "server_name", "tls_resume", "sources",
         "resolve", "unix_path", "keep_alive", "delay", "http2", "http2_connections", "http2_window",
-        "http2_connection_window", "http2_streams", NULL};
-    double connection_timeout = 60.0, network_timeout = 60.0;
+        "http2_connection_window", "http2_streams", "idle_timeout", NULL};
+    double connection_timeout = 60.0, network_timeout = 60.0, idle_timeout = 0;
     unsigned int concurrency = 10, keep_alive = 0, http2_connections = 0;
     unsigned int http2_window = 0, http2_connection_window = 0, http2_streams = 0;
     int verify = 0, min_version = 0, max_version = 0, resume = 0, delay = 0, http2 = OPF_HTTP2_OFF;
     Py_ssize_t max_headers = 0, max_body = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O|IddpOOnn$OOOiiOOOOOpO!O!OIpiIIII:Pool", keywords, factory,
+            args, kwargs, "O|IddpOOnn$OOOiiOOOOOpO!O!OIpiIIIId:Pool", keywords, factory,
             &concurrency, &connection_timeout, &network_timeout, &verify, &given->ca_file,
             &given->ca_dir, &max_headers, &max_body, &given->cert_file, &given->key_file,
             &given->key_password, &min_version, &max_version, &given->ciphers, &given->ciphersuites,
             &given->ssl_context, &given->make_ssl_context, &given->server_name, &resume,
             &PyList_Type, &given->sources, &PyList_Type, &given->resolve, &given->unix_path,
             &keep_alive, &delay, &http2, &http2_connections, &http2_window,
-            &http2_connection_window, &http2_streams))
+            &http2_connection_window, &http2_streams, &idle_timeout))
         return -1;
     if (http2 < OPF_HTTP2_OFF || http2 > OPF_HTTP2_PRIOR) {
         PyErr_SetString(PyExc_ValueError, "no such way to speak HTTP/2");
@@ -227,6 +227,7 @@ static int parse(Pool *self, PyObject *args, PyObject *kwargs, PyObject **factor
         .http2_connection_window = http2_connection_window,
         .http2_streams = http2_streams,
         .timeouts = {seconds_to_ns(connection_timeout), seconds_to_ns(network_timeout)},
+        .idle_ns = seconds_to_ns(idle_timeout),
         .max_headers = max_headers > 0 ? (size_t)max_headers : 0,
         .max_body = max_body > 0 ? (size_t)max_body : 0,
         .tls = {.verify = verify,

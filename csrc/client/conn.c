@@ -157,7 +157,6 @@ static bool can_go_on(opf_conn *conn, const opf_exchange *exchange)
 static void finish(opf_conn *conn, opf_failure failure, int err, const char *detail)
 {
     opf_exchange *exchange = conn->exchange;
-    opf_engine *engine = engine_of(conn);
     opf_origin *origin = conn->origin;
     opf_conn_note_end(conn, exchange, failure == OPF_FAIL_NONE);
     bool keep = failure == OPF_FAIL_NONE && can_go_on(conn, exchange) && !origin->sharing;
@@ -169,7 +168,7 @@ static void finish(opf_conn *conn, opf_failure failure, int err, const char *det
     if (keep) {
         conn->state = OPF_CONN_IDLE;
         conn->carried++;
-        conn->idle_since = engine->now;
+        opf_conn_note_idle(conn);
         opf_list_remove(&conn->link);
         opf_list_push_front(&origin->idle, &conn->link);
     } else {
@@ -538,11 +537,36 @@ static opf_failure timeout_failure(opf_conn *conn)
     }
 }
 
+/* Closes a connection that has carried nothing for too long. Returns whether it did. */
+static bool expire_idle(opf_conn *conn)
+{
+    uint64_t limit = options_of(conn)->idle_ns;
+    bool is_idle = conn->mux ? !conn->mux->h2.n_streams : conn->state == OPF_CONN_IDLE;
+    if (!limit || !is_idle)
+        return false;
+    if (opf_clock_mono() < conn->idle_since + limit) {
+        opf_conn_fire_by(conn, conn->idle_since + limit);
+        return false;
+    }
+    opf_conn_free(conn, true);
+    return true;
+}
+
+void opf_conn_note_idle(opf_conn *conn)
+{
+    uint64_t limit = options_of(conn)->idle_ns;
+    conn->idle_since = engine_of(conn)->now;
+    if (limit && !engine_of(conn)->forked) /* the timer is the parent's */
+        opf_conn_fire_by(conn, conn->idle_since + limit);
+}
+
 static void on_timer(opf_timer *timer)
 {
     opf_conn *conn = OPF_CONTAINER(timer, opf_conn, timer);
     /* its place in the loop is still free: kept now, it can't be missing later */
     opf_loop_timer_set(engine_of(conn)->loop, timer, UINT64_MAX);
+    if (expire_idle(conn))
+        return;
     if (conn->mux) {
         opf_mux_timer(conn);
         return;

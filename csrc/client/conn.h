@@ -70,6 +70,9 @@ void opf_conn_abandon(opf_conn *conn);
 /* For mux.c: finishes the exchange under way with a failure, and frees the connection. */
 void opf_conn_fail(opf_conn *conn, opf_failure failure, int err, const char *detail);
 
+/* Takes note that the connection carries nothing from now on. */
+void opf_conn_note_idle(opf_conn *conn);
+
 /* The same: has the timer fire no later than at, monotonic ns. It can't fail. */
 void opf_conn_fire_by(opf_conn *conn, uint64_t at);
 

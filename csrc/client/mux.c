@@ -90,7 +90,7 @@ static opf_exchange *detach(opf_mux_stream *s)
     exchange->mux_stream = NULL;
     exchange->conn = NULL;
     if (!mux->h2.n_streams)
-        mux->conn->idle_since = engine_of(mux)->now;
+        opf_conn_note_idle(mux->conn);
     free_stream(engine_of(mux), s);
     return exchange;
 }
@@ -272,10 +272,10 @@ static void end_conn(opf_mux *mux)
     while (!opf_list_empty(&mux->h2.streams)) {
         opf_h2_stream *h2 = OPF_CONTAINER(mux->h2.streams.next, opf_h2_stream, link);
         opf_h2_note_eof(&mux->h2, h2);
-        bool by_socket = mux->failure != OPF_FAIL_NONE && mux->h2.failure == OPF_FAIL_NONE;
+        bool by_socket = mux->failure != OPF_FAIL_NONE && !opf_h2_has_reason(&mux->h2);
         opf_failure failure = by_socket ? mux->failure : h2->failure;
         opf_h2_cancel(&mux->h2, h2);
-        finish(of(h2), failure, mux->err, by_socket ? mux->detail : h2->detail);
+        finish(of(h2), failure, by_socket ? mux->err : 0, by_socket ? mux->detail : h2->detail);
     }
     opf_conn_free(conn, mux->failure == OPF_FAIL_NONE);
 }

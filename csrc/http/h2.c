@@ -594,6 +594,11 @@ uint32_t opf_h2_room(const opf_h2 *h2)
     return most > h2->n_streams ? most - h2->n_streams : 0;
 }
 
+bool opf_h2_has_reason(const opf_h2 *h2)
+{
+    return h2->failure != OPF_FAIL_NONE || (h2->going_away && h2->away_code != NGHTTP2_NO_ERROR);
+}
+
 void opf_h2_note_eof(const opf_h2 *h2, opf_h2_stream *stream)
 {
     if (h2->failure != OPF_FAIL_NONE)

@@ -119,6 +119,10 @@ bool opf_h2_is_over(const opf_h2 *h2);
 /* How many more streams may be begun now. */
 uint32_t opf_h2_room(const opf_h2 *h2);
 
+/* True when the server, or the session, has said why the connection ends: the end itself is then no
+ * news. */
+bool opf_h2_has_reason(const opf_h2 *h2);
+
 /* What the end of the connection means for a stream: its failure and detail are filled in. */
 void opf_h2_note_eof(const opf_h2 *h2, opf_h2_stream *stream);
 

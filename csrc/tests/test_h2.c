@@ -1275,6 +1275,23 @@ TEST(idle_connections_are_closed_when_told)
     client_fini(&c);
 }
 
+TEST(connections_that_are_idle_for_long_are_closed_if_wanted)
+{
+    client c;
+    call one = {0};
+    CHECK(client_init_with(&c, serve_well, NULL, (opf_pool_options){.idle_ns = SHORTLY}));
+    for (int i = 1; i < 3; i++) {
+        CHECK_EQ_INT(fetch(&c, &one), OPF_FAIL_NONE);
+        CHECK_EQ_INT(peer_count(c.server), i);
+        uint64_t until = opf_clock_mono() + DRIVE_NS_MAX;
+        while (open_connections(&c) && opf_clock_mono() < until)
+            CHECK(opf_engine_poll(c.engine, 100) >= 0);
+        CHECK_EQ_INT(open_connections(&c), 0);
+    }
+    opf_exchange_free(one.exchange);
+    client_fini(&c);
+}
+
 /* No memory */
 
 static void check_fault(peer *server, long n, bool *fired)
