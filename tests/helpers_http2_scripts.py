@@ -15,6 +15,7 @@ from servers.frames import (
     PREFACE,
     SETTINGS_ACK,
     Code,
+    Setting,
     block,
     continuation,
     data,
@@ -37,6 +38,24 @@ BODY = "fine"
 """Body of every response that arrives."""
 
 FLOOD_MIB = 16
+
+SHRINKING_WINDOW: Script = [
+    ["preface"],
+    ["automatic", "settings"],
+    ["await", "DATA", 4],
+    ["send", settings({Setting.INITIAL_WINDOW_SIZE: 1000})],
+    ["await", "SETTINGS_ACK", 2],
+    ["send", window_update(0, 100_000)],
+    ["send", window_update(1, 64_535 - 1)],
+    ["send", ping()],
+    ["await", "PING_ACK"],
+    ["mark", "nothing yet"],
+    ["send", window_update(1, 100_000)],
+    ["request"],
+    ["answer"],
+    ["drain"],
+]
+"""While a body of 100,000 octets comes, its stream's window becomes negative, and then just 0."""
 
 
 @dataclass(frozen=True)

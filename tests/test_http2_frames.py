@@ -11,11 +11,21 @@ import gevent
 import pytest
 from helpers import Connect, client_of, wait_until
 from helpers_http2 import gone, sent
-from helpers_http2_scripts import BODY, CASES, FLOODS, HEAD, Case
+from helpers_http2_scripts import BODY, CASES, FINE, FLOODS, HEAD, SHRINKING_WINDOW, Case
 from locust.env import Environment
 from parity import Listen
 from servers import Listener
-from servers.frames import WINDOW, Code, Setting
+from servers.frames import (
+    WINDOW,
+    Code,
+    Setting,
+    data,
+    headers,
+    ping,
+    response,
+    settings,
+    window_update,
+)
 
 from opscore_fast.exceptions import ProtocolError
 
@@ -26,6 +36,35 @@ def connect(environment: Environment) -> Connect:
     return partial(
         client_of, environment, "FastHttpUser", http2="prior-knowledge", network_timeout=20
     )
+
+
+OBJECTIONS = {
+    Code.FRAME_SIZE_ERROR: ["HTTP/2: a frame of a wrong size"],
+    Code.COMPRESSION_ERROR: ["HTTP/2: headers that can't be decompressed"],
+    Code.FLOW_CONTROL_ERROR: ["HTTP/2: more data than its window allows"],
+    Code.PROTOCOL_ERROR: [
+        "HTTP/2: a frame that breaks the protocol",
+        "HTTP/2: a push that was refused",
+        "HTTP/2: an invalid header field",
+        "HTTP/2: a malformed response",
+        "HTTP/2: a body of another length than it said",
+        " does not speak HTTP/2: it did not begin with SETTINGS",
+    ],
+}
+"""What failures say, by what the server is told."""
+
+
+def check_text(case: Case, error: str) -> None:
+    """That the failure says what it should, as far as the script has a part of its own in it."""
+    kind, _, rest = case.name.partition(" ")
+    code = rest.partition(" ")[0]
+    if case.code is not None:
+        assert any(error.endswith(text) for text in OBJECTIONS[case.code]), error
+    elif kind == "RST_STREAM" and code in Code.__members__:
+        assert " ended the request's HTTP/2 stream while " in error
+        assert error.endswith(f": {code}")
+    elif kind == "GOAWAY" and code in Code.__members__ and code != "NO_ERROR":
+        assert error.endswith(f" went away (HTTP/2 GOAWAY) without an answer: {code}")
 
 
 def codes(port: Listener) -> set[str]:
@@ -51,6 +90,7 @@ def test_every_script(http2_script: Listen, connect: Connect, case: Case) -> Non
         assert f"127.0.0.1:{port.port}" in error
         assert "timed out" not in error
         assert "no data" not in error
+        check_text(case, error)
     close(client)
     gone(port)
     if case.code is not None:
@@ -59,12 +99,27 @@ def test_every_script(http2_script: Listen, connect: Connect, case: Case) -> Non
         assert codes(port) == set()
 
 
+FLOOD_TEXTS = {
+    "SETTINGS": ["HTTP/2: a flood of frames"],
+    "PING": ["HTTP/2: a flood of frames"],
+    # which limit comes first, nghttp2's or ours, depends on its version
+    "empty CONTINUATION": ["HTTP/2: a flood of frames"],
+    "CONTINUATION": ["HTTP/2: a flood of frames", "exceed 65536 bytes"],
+    "PUSH_PROMISE": ["HTTP/2: a push that was refused"],
+    "interim responses": ["exceed 65536 bytes"],
+    "headers of 1 MiB": ["exceed 65536 bytes"],
+    "headers unpacked to 8 MiB": ["exceed 65536 bytes"],
+}
+"""What becomes of floods that somebody ends before the server does."""
+
+
 @pytest.mark.parametrize("case", FLOODS, ids=str)
 def test_floods_end(http2_script: Listen, connect: Connect, case: Case) -> None:
     port = http2_script(case.script)
     client = connect(port)
     response = client.get("/")
     assert response.error is not None
+    assert any(text in str(response.error) for text in FLOOD_TEXTS.get(case.name, [""]))
     close(client)
     gone(port)
 
@@ -80,6 +135,151 @@ def test_the_wait_for_a_stream_is_no_response_time(http2_script: Listen, connect
     waits = [job.value.queue_time for job in jobs]
     assert waits[0] == 0 < waits[1] < waits[2] < waits[3]
     assert port.counts()["connections"] == 1
+
+
+# Settings that change
+
+
+def test_a_window_that_becomes_negative(http2_script: Listen, connect: Connect) -> None:
+    port = http2_script(SHRINKING_WINDOW)
+    assert connect(port).post("/", data=b"y" * 100_000).text == "ok"
+    assert port.requests()[0]["size"] == 100_000
+    assert port.counts()["marks"] == ["nothing yet"]
+
+
+def test_a_window_that_opens_late(http2_script: Listen, connect: Connect) -> None:
+    """By SETTINGS, and not by WINDOW_UPDATE; larger frames are allowed too."""
+    late = {Setting.INITIAL_WINDOW_SIZE: 1 << 20, Setting.MAX_FRAME_SIZE: 1 << 20}
+    port = http2_script(
+        [
+            ["preface", {"INITIAL_WINDOW_SIZE": 0}],
+            ["automatic", "settings"],
+            ["head"],
+            ["send", ping()],
+            ["await", "PING_ACK"],
+            ["mark", "not yet"],
+            ["send", settings(late) + window_update(0, 1 << 20)],
+            ["request"],
+            ["answer"],
+            ["drain"],
+        ]
+    )
+    assert connect(port).post("/", data=b"y" * 500_000).text == "ok"
+    assert port.requests()[0]["size"] == 500_000
+    assert port.counts()["marks"] == ["not yet"]
+
+
+def test_fewer_and_more_streams(http2_script: Listen, connect: Connect) -> None:
+    """(The fixture sees to it that there were never more than allowed.)"""
+    one_by_one = [["request"], ["pause", 0.02], ["answer"]] * 3
+    port = http2_script(
+        [
+            *[["preface", {"MAX_CONCURRENT_STREAMS": 100}], ["request"], ["answer"]],
+            ["request", 4],
+            ["send", settings({Setting.MAX_CONCURRENT_STREAMS: 1})],
+            ["await", "SETTINGS_ACK", 2],
+            *[["answer"]] * 4,
+            *one_by_one,
+            ["send", settings({Setting.MAX_CONCURRENT_STREAMS: 3})],
+            ["await", "SETTINGS_ACK"],
+            ["mark", "three"],
+            *[["request", 3], *[["answer"]] * 3],
+            ["drain"],
+        ]
+    )
+    client = connect(port)
+    assert client.get("/").error is None
+    waits = []
+    for count in (4, 3, 3):
+        if count == 3 and len(waits) == 7:
+            wait_until(lambda: port.counts()["marks"] == ["three"])
+        jobs = [gevent.spawn(client.get, "/") for _ in range(count)]
+        gevent.joinall(jobs)
+        assert [job.value.error for job in jobs] == [None] * count
+        waits += [job.value.queue_time > 0 for job in jobs]
+    assert waits == [False] * 4 + [False, True, True] + [False] * 3
+    assert port.counts()["connections"] == 1
+
+
+@pytest.mark.parametrize("sizes", [(0, 4096, 0), (100, 1 << 20, 64), (1 << 20, 0, 1 << 20)])
+def test_header_tables_of_other_sizes(
+    http2_script: Listen, connect: Connect, sizes: tuple[int, ...]
+) -> None:
+    script: list[list[Any]] = [["preface"], ["request", 2], ["answer"], ["answer"]]
+    for number, size in enumerate(sizes):
+        script += [["send", settings({Setting.HEADER_TABLE_SIZE: size})]]
+        script += [["await", "SETTINGS_ACK", 2 if number == 0 else 1], ["mark", str(number)]]
+        script += [["request"], ["answer"]] * 3
+    port = http2_script([*script, ["drain"]])
+    client = connect(port)
+    headers = {f"X-{number}": f"{number}" * 30 for number in range(100)}
+    jobs = [gevent.spawn(client.get, "/", headers=headers) for _ in range(2)]
+    gevent.joinall(jobs)
+    for number in range(len(sizes)):
+        wait_until(lambda number=number: str(number) in port.counts()["marks"])
+        for _ in range(3):
+            assert client.get("/", headers=headers).error is None
+    for request in port.requests():
+        seen = dict(request["fields"])
+        assert {name: seen[name.lower()] for name in headers} == headers
+    assert len(port.requests()) == 2 + 3 * len(sizes)
+
+
+def test_settings_of_ours(http2_script: Listen, connect: Connect) -> None:
+    port = http2_script([["preface"], ["request"], ["answer"], ["drain"]])
+    assert connect(port).get("/").error is None
+    told = sent(port, "SETTINGS")[0]
+    assert told["settings"] == {
+        str(int(Setting.ENABLE_PUSH)): 0,
+        str(int(Setting.INITIAL_WINDOW_SIZE)): 1 << 20,
+    }
+
+
+# Limits
+
+
+LARGE = [("a", "x" * 1000)] * 4
+
+
+PLACES = {
+    "headers": headers(1, response(200, LARGE), end=True),
+    "interim response": headers(1, response(103, LARGE)) + FINE,
+    "trailers": HEAD + data(1, b"fine") + headers(1, LARGE, end=True),
+}
+"""Responses with 4,000 octets of headers in one place or another."""
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("limit", "fails"), [(4100, False), (3900, True)])
+def test_limits_of_headers(
+    http2_script: Listen, connect: Connect, place: str, limit: int, fails: bool
+) -> None:
+    """The connection goes on."""
+    again = [["request"], ["send", headers(3, response(), end=True)]]
+    port = http2_script([["preface"], ["request"], ["send", PLACES[place]], *again, ["drain"]])
+    client = connect(port, max_response_headers=limit)
+    error = client.get("/").error
+    if fails:
+        text = f"response headers from 127.0.0.1:{port.port} exceed {limit} bytes"
+        assert str(error) == text
+    else:
+        assert error is None
+    assert client.get("/").error is None
+    assert [frame["stream"] for frame in sent(port, "RST_STREAM")] == [1] * fails
+    assert port.counts()["connections"] == 1
+
+
+def test_pings_are_answered(http2_script: Listen, connect: Connect) -> None:
+    pings = [["send", ping(b"12345678")], ["send", ping(b"abcdefgh")], ["await", "PING_ACK", 2]]
+    port = http2_script([["preface"], *pings, ["request"], *pings, ["answer"], *pings, ["drain"]])
+    client = connect(port)
+    assert client.get("/").error is None
+    wait_until(lambda: len(sent(port, "PING")) == 6)
+    answers = [(frame["flags"], frame["payload"]) for frame in sent(port, "PING")]
+    assert answers == [(1, "12345678"), (1, "abcdefgh")] * 3
+
+
+# Streams and windows
 
 
 def test_no_more_streams_than_the_user_class_says(http2_script: Listen, connect: Connect) -> None:

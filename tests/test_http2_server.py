@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from helpers_http2 import gone, sent, tool
-from helpers_http2_scripts import BODY, CASES, FLOODS, Case
+from helpers_http2_scripts import BODY, CASES, FLOODS, SHRINKING_WINDOW, Case
 from parity import Listen
 from servers import CERTIFICATES, Listener, frames
 from servers.frames import Code, Setting
@@ -99,24 +99,7 @@ def test_bodies_of_both_ways_keep_to_the_windows(http2_script: Listen, tmp_path:
 
 def test_a_window_that_becomes_negative(http2_script: Listen, tmp_path: Path) -> None:
     (tmp_path / "body").write_bytes(b"y" * 100_000)
-    port = http2_script(
-        [
-            ["preface"],
-            ["automatic", "settings"],
-            ["await", "DATA", 4],
-            ["send", frames.settings({Setting.INITIAL_WINDOW_SIZE: 1000})],
-            ["await", "SETTINGS_ACK", 2],
-            ["send", frames.window_update(0, 100_000)],
-            ["send", frames.window_update(1, 64_535 - 1)],
-            ["send", frames.ping()],
-            ["await", "PING_ACK"],
-            ["mark", "nothing yet"],
-            ["send", frames.window_update(1, 100_000)],
-            ["request"],
-            ["answer"],
-            ["drain"],
-        ]
-    )
+    port = http2_script(SHRINKING_WINDOW)
     assert curl("--data-binary", f"@{tmp_path / 'body'}", port.url).stdout == b"ok"
     assert port.requests()[0]["size"] == 100_000
     assert port.counts()["marks"] == ["nothing yet"]
