@@ -31,6 +31,8 @@ from helpers_standin import (
 )
 from servers import CERTIFICATES, frames
 
+from opscore_fast.standin import cli
+
 SURROGATE = b'"\\ud800"'
 CLIENT = str(CERTIFICATES / "client.pem")
 LOCKED = str(CERTIFICATES / "client-locked.pem")
@@ -625,6 +627,15 @@ def test_the_same_answers_by_http2(options: tuple[str, ...]) -> None:
             assert (one, two) == ("1.1", "2")
             assert first == second
         assert standin.protocols() == dict.fromkeys(("1.1", "2"), len(asked))
+
+
+def test_answers_do_not_wait_for_one_another() -> None:
+    """Two on a connection would, as its server doesn't set this: the second one for 40 ms."""
+    listener = cli.listen("127.0.0.1", 0)
+    with listener, socket.create_connection(listener.getsockname(), timeout=TIMEOUT_S):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize("options", [(), HTTP2], ids=["", "http2"])

@@ -103,7 +103,7 @@ def _certificate(options: argparse.Namespace) -> Certificate | None:
     return certificate
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises OSError, also for a host that cannot be resolved."""
     family, kind, proto, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -111,6 +111,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, proto)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it. Answers on one connection would wait for one another's ACKs.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError:
@@ -164,7 +166,7 @@ def main(argv: list[str]) -> int:
         print(f"{PROG}: cannot serve https with {files}: {reason}", file=sys.stderr)
         return 1
     try:
-        listener = _listen(options.host, options.port)
+        listener = listen(options.host, options.port)
     except (OSError, UnicodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "not a host name"
         place = f"{options.host} port {options.port}"
