@@ -26,6 +26,7 @@ def make_request(target: Template, **changes: Any) -> Request:
         place=0,
         target=target,
         params=(),
+        url=(),
         name=(),
         headers=[],
         body=None,

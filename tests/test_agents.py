@@ -6,10 +6,13 @@ stand-in has answered, and so what was sent.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from helpers import distributed, finish, python, refusing_port
+from helpers import WAIT, distributed, finish, python, refusing_port
 from helpers_runs import REPORTED, counts_of, explained, run
 from helpers_standin import NOTIFY, ROOT, STATE, by_name, running_standin
 
@@ -186,6 +189,32 @@ def test_explain_scenario() -> None:
     assert code == 0, output
     assert "ask_for_state 15%" in output
     assert "failure: {strip of Failed to get state: " in output
+
+
+def test_explain_for_a_reader_that_has_enough(tmp_path: Path) -> None:
+    locustfile = write_agents(tmp_path, UPDATE, "constant(2)")
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "opscore_fast",
+            "explain",
+            "-f",
+            locustfile,
+            "-H",
+            "http://localhost",
+        ],
+        cwd=tmp_path,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        timeout=WAIT,
+        check=False,
+    )
+    os.close(write)
+    assert ended.stderr == b""
+    assert ended.returncode == 1
 
 
 def test_explain_without_the_service(tmp_path: Path) -> None:

@@ -367,6 +367,24 @@ static void file(opf_agent *agent)
 
 static void answered(opf_exchange *exchange, void *arg);
 
+/* Takes what the request's response is asked for. Returns as opf_eval_extract. */
+static int extract(opf_agent *agent, opf_eval *eval, const opf_result *result)
+{
+    opf_frame *frame = agent->frame;
+    const opf_request_plan *request = frame->asked->request;
+    const opf_buf *url = &frame->url;
+    if (request->url.n && !frame->hops) {
+        opf_buf *given = &agent->crew->body;
+        given->len = 0;
+        int ret = opf_eval_template(eval, &request->url, given);
+        if (ret != 0)
+            return ret;
+        url = given;
+    }
+    return opf_eval_extract(eval, request->extracts, request->n_extracts, result,
+                            agent->plan->style, (const char *)url->data, url->len);
+}
+
 /* A request that can't be sent has failed. */
 static outcome refuse(opf_agent *agent, opf_eval *eval, const opf_request_plan *request,
                       opf_why why)
@@ -376,8 +394,7 @@ static outcome refuse(opf_agent *agent, opf_eval *eval, const opf_request_plan *
     static const opf_result nothing = {.failure = OPF_FAIL_CANCELLED};
     asked->ns = asked->bytes = 0;
     if (opf_asked_fail(frame, asked, OPF_FAULT_REFUSED, why, strlen(why)) != 0 ||
-        opf_eval_extract(eval, request->extracts, request->n_extracts, &nothing, agent->plan->style,
-                         (const char *)frame->url.data, frame->url.len) != 0)
+        extract(agent, eval, &nothing) != 0)
         return raise_why(agent, OPF_ENOMEM, NULL, request->line);
     file(agent);
     return GOES_ON;
@@ -654,8 +671,7 @@ static void answered(opf_exchange *exchange, void *arg)
     if (ret == 0)
         ret = opf_request_judge(agent, result, request->redirects ? &redirect : NULL);
     if (ret == 0) {
-        ret = opf_eval_extract(&eval, request->extracts, request->n_extracts, result,
-                               agent->plan->style, (const char *)frame->url.data, frame->url.len);
+        ret = extract(agent, &eval, result);
         file(agent); /* what it has brought may be too much, but it was sent and answered */
     } else {
         agent->crew->lost++;

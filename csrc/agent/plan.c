@@ -155,6 +155,8 @@ static int check_request(const opf_plan *plan, const opf_request_plan *request, 
     if (rc == 0)
         rc = check_template(plan, &request->params, why);
     if (rc == 0)
+        rc = check_template(plan, &request->url, why);
+    if (rc == 0)
         rc = check_template(plan, &request->name, why);
     if (rc == 0 && request->has_body)
         rc = check_template(plan, &request->body, why);

@@ -225,6 +225,7 @@ typedef struct opf_request_plan {
     uint32_t place;
     opf_template target; /* path and query; what no URL may have is quoted when it is written */
     opf_template params; /* more of the query, where that depends on what target is written to */
+    opf_template url;    /* that its response has unless it was redirected; n == 0: as it is sent */
     opf_template name;   /* in the statistics; n == 0: the target as it is sent */
     opf_request_header *headers; /* Host included; without Content-Length and Cookie */
     uint32_t n_headers;

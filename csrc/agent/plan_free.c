@@ -20,6 +20,7 @@ static void free_request(opf_request_plan *request)
     drop(request->method);
     free_template(&request->target);
     free_template(&request->params);
+    free_template(&request->url);
     free_template(&request->name);
     free_template(&request->body);
     for (uint32_t i = 0; request->headers && i < request->n_headers; i++) {

@@ -57,8 +57,8 @@ static int write_target(opf_agent *agent, opf_eval *eval, const opf_request_plan
     const char *text = (const char *)scratch->data;
     if (opf_buf_append(url, place->url, frame->place_len) != 0)
         return OPF_ENOMEM;
-    ret = opf_target_write(text, len, text ? text + len : NULL, scratch->len - len,
-                           agent->plan->style, url, why);
+    const char *params = !request->params.n ? NULL : text ? text + len : "";
+    ret = opf_target_write(text, len, params, scratch->len - len, agent->plan->style, url, why);
     if (ret == 0 && agent->plan->style == OPF_STYLE_FAST)
         ret = check_target(agent, why);
     if (ret != 0)

@@ -137,7 +137,7 @@ static int as_geventhttpclient(const char *target, size_t len, const char *param
     opf_buf whole = {0};
     bool has_query = find_byte(target, target + len, '?') != NULL;
     int ret = opf_buf_append(&whole, target, len);
-    if (ret == 0)
+    if (ret == 0 && (has_query || params_len))
         ret = opf_buf_append(&whole, has_query ? "&" : "?", 1);
     if (ret == 0)
         ret = opf_buf_append(&whole, params, params_len);
@@ -172,7 +172,7 @@ int opf_target_write(const char *target, size_t len, const char *params, size_t 
     bool quoted = opf_url_is_quoted(target, len);
     if (style == OPF_STYLE_HTTP && (params_len || !quoted || is_special(target, target + len)))
         return as_requests(target, target + len, params, params_len, out, why);
-    if (params_len)
+    if (params && style == OPF_STYLE_FAST)
         return as_geventhttpclient(target, len, params, params_len, out);
     return quoted ? opf_buf_append(out, target, len) : opf_url_quote(target, len, out);
 }

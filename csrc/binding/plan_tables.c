@@ -418,6 +418,7 @@ static int fill_request(PyObject *item, void *entry)
         get_index(item, "place", &request->place) != 0 ||
         get_template(item, "target", &request->target) != 0 ||
         get_template(item, "params", &request->params) != 0 ||
+        get_template(item, "url", &request->url) != 0 ||
         get_template(item, "name", &request->name) != 0 ||
         fill_from(item, "headers", sizeof(opf_request_header), fill_header, &request->headers,
                   &request->n_headers) != 0 ||

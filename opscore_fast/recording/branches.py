@@ -76,6 +76,7 @@ class RequestSpec:
     place: str
     target: Parts
     params: Parts
+    url: Parts
     name: Parts
     headers: tuple[tuple[str, Parts], ...]
     body: Parts | None
@@ -280,11 +281,13 @@ class Builder:
 
     def _request(self, step: Step, extracts: list[Extract], env: dict[Any, int]) -> Request:
         spec: RequestSpec = step.what
+        asks_url = any(extract.take is Take.URL for extract in extracts)
         return Request(
             method=spec.method,
             place=self._intern(self.plan.places, "place", spec.place, spec.place),
             target=self.template(spec.target, env),
-            params=self.template(spec.params, env),
+            params=self.template(spec.params, env) or ((b"",) if spec.params else ()),
+            url=self.template(spec.url, env) if asks_url else (),
             name=self.template(spec.name, env),
             headers=[(name, self.template(value, env, "latin-1")) for name, value in spec.headers],
             body=None if spec.body is None else self.template(spec.body, env),
@@ -332,6 +335,7 @@ class Builder:
         for request in plan.requests:
             request.target = _resolved(request.target, n_slots)
             request.params = _resolved(request.params, n_slots)
+            request.url = _resolved(request.url, n_slots)
             request.name = _resolved(request.name, n_slots)
             request.headers = [(name, _resolved(text, n_slots)) for name, text in request.headers]
             if request.body is not None:

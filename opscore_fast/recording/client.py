@@ -27,7 +27,7 @@ from opscore_fast.recording.markers import Changed, Markers
 from opscore_fast.recording.plan import SCALARS, Encoding, Kind, Op, Take, Test
 from opscore_fast.recording.refusal import Refusal
 from opscore_fast.recording.rest import rest, rest_
-from opscore_fast.recording.runtime import EndOfPath, Runtime
+from opscore_fast.recording.runtime import EndOfPath, Runtime, error_of
 from opscore_fast.recording.set_up import HEADERS, Kept, SetUp
 from opscore_fast.recording.start import Way
 from opscore_fast.recording.symbols import (
@@ -806,7 +806,7 @@ class _Build:
             if kwargs.get(key) is not None:
                 planted[key] = plant(kwargs[key], Encoding.TEXT)
         session, authorization = self._session("auth" in planted)
-        params = self._params_apart(url, planted) if planted.get("params") else ""
+        params = self._params_apart(url, planted)
         sent = getattr(session, method.lower(), None)
         full = plant(url, Encoding.TEXT)
         if not isinstance(full, str):
@@ -816,28 +816,31 @@ class _Build:
             raise ValueError(str(made.error))
         request = made.request
         target = str(request.url)
-        if self._fast and planted.get("params"):
-            target = with_params(target, planted["params"])
+        if self._fast and planted.get("params") is not None:
+            target = _as_geventhttpclient(target, planted["params"])
         if not self._fast and isinstance(url, Native):
             target = self._raw(full, target)
-        return self._read(request, target, params, kwargs, caught, name, authorization)
+        given = self._split(self._absolute(full)) if self._fast else ()
+        return self._read(request, target, params, given, kwargs, caught, name, authorization)
 
-    def _params_apart(self, url: Any, planted: dict[str, Any]) -> str:
+    def _params_apart(self, url: Any, planted: dict[str, Any]) -> str | None:
         """Take params out of a request if how they stand in its URL is known only when the plan
-        runs; returns what they add to the query."""
-        params = planted["params"]
-        if not isinstance(url, Native) and not (
-            isinstance(params, str) and self._split(params) != (params,)
-        ):
-            return ""
+        runs; returns what they add to the query then."""
+        params = planted.get("params")
+        varies = isinstance(params, str) and self._split(params) != (params,)
+        if params is None or not (isinstance(url, Native) or varies):
+            return None
         del planted["params"]
         return with_params("", params).removeprefix("?")
 
+    def _absolute(self, url: str) -> str:
+        if url.startswith(("http://", "https://")):
+            return url
+        return f"{self._agent.user.client.base_url}{url}"
+
     def _raw(self, url: str, sent: str) -> str:
         """Return a URL as it is given: how requests quotes one depends on all of it."""
-        if not url.startswith(("http://", "https://")):
-            url = f"{self._agent.user.client.base_url}{url}"
-        raw = urlsplit(url)
+        raw = urlsplit(self._absolute(url))
         return urlsplit(sent)._replace(path=raw.path, query=raw.query).geturl()
 
     def _session(self, own_auth: bool) -> tuple[Any, Any]:
@@ -872,7 +875,8 @@ class _Build:
         self,
         request: Any,
         url: str,
-        params: str,
+        params: str | None,
+        given: Parts,
         kwargs: dict[str, Any],
         caught: bool,
         name: Any,
@@ -905,7 +909,8 @@ class _Build:
             method=str(request.method),
             place=f"{parts.scheme}://{parts.netloc}",
             target=self._split(target),
-            params=self._split(params),
+            params=() if params is None else self._split(params) or ("",),
+            url=given,
             name=() if name is None else parts_of(name),
             headers=split,
             body=None if body is None else self._split(body),
@@ -921,6 +926,12 @@ class _Build:
     def _redirects(self, method: str, kwargs: dict[str, Any]) -> bool:
         default = self._fast or method != "HEAD"
         return bool(kwargs.get("allow_redirects", default))
+
+
+def _as_geventhttpclient(url: str, params: Any) -> str:
+    """Return a URL with params that may be empty, which leave a trace behind a query."""
+    made = with_params(url, params)
+    return f"{made}&" if made == url and urlsplit(url).query else made
 
 
 class _Elapsed(Native):
@@ -1062,8 +1073,16 @@ class Response(Native):
         error: ValueError = requests.JSONDecodeError("Expecting value", "", 0)
         if self.fast:
             error = json.JSONDecodeError("Expecting value", "", 0)
+            self._check_text()
         self.rt.read_json(self.step, error)
         return Json(self.rt, self.step, ())
+
+    def _check_text(self) -> None:
+        """Raise what json() does of None, the text of a response that has not come, where the task
+        does something else than for what is no JSON."""
+        rt, errors = self.rt, (json.JSONDecodeError, TypeError)
+        if rt.tells_apart(errors) and self.status_code == 0:
+            raise rt.raising(error_of(lambda: json.loads(None)))  # type: ignore[arg-type]
 
     def __bool__(self) -> bool:
         if self.fast:

@@ -223,6 +223,7 @@ class Request:
     place: int
     target: Template
     params: Template
+    url: Template
     name: Template
     headers: list[tuple[str, Template]]
     body: Template | None

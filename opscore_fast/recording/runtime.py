@@ -249,7 +249,7 @@ class Runtime:
         self._needed.add(reference)
         if self.fork(Test.SET, reference, 0):
             return
-        if self._tells_apart(others):
+        if self.tells_apart(others):
             self.need_json(step)
             self._fail_to_subscript(self.take(step, Take.JSON, path[:-1]), path[-1], why)
         self._fail(error, why)
@@ -257,12 +257,12 @@ class Runtime:
     def _fail_to_subscript(self, value: Ref, key: str | int, why: str) -> NoReturn:
         """Raise what Python does for value[key] where nothing is there."""
         cases = [
-            (mask, _error_of(partial(getitem, empty, key)))
+            (mask, error_of(partial(getitem, empty, key)))
             for mask, empty in ((IS_OBJECT, {}), (IS_ARRAY, []), (1 << Kind.TEXT, ""))
         ]
         errors = [*(type(error) for _, error in cases), TypeError]
         for number, (mask, error) in enumerate(cases):
-            if not self._tells_apart(errors[number:]) or self.fork(Test.KIND, value, mask):
+            if not self.tells_apart(errors[number:]) or self.fork(Test.KIND, value, mask):
                 self._fail(error, why)
         kind = self.compute(Op.TYPE, Kind.TEXT, a=value)
         text = self.fstring("'", (kind, -1, ""), "' object is not subscriptable")
@@ -333,7 +333,7 @@ class Runtime:
         """Return whether what the task does in its except for an error may depend on its text."""
         return isinstance(self._handler(error), str)
 
-    def _tells_apart(self, errors: Iterable[type[BaseException]]) -> bool:
+    def tells_apart(self, errors: Iterable[type[BaseException]]) -> bool:
         """Return whether the task does something else for each of some errors."""
         handlers = {self._handler(error) for error in errors}
         return len(handlers) > 1 or any(isinstance(handler, str) for handler in handlers)
@@ -820,7 +820,7 @@ class EndOfPath(BaseException):
     """The path of a task is over."""
 
 
-def _error_of(function: Callable[[], Any]) -> Exception:
+def error_of(function: Callable[[], Any]) -> Exception:
     """Return the exception that a function raises."""
     try:
         function()
