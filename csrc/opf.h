@@ -128,6 +128,8 @@ typedef struct opf_engine_totals {
     uint64_t replaced;    /* kept connections found closed before a request was written on them */
     uint64_t stamped;     /* responses whose time is the kernel's */
     uint64_t unstamped;   /* responses whose time is the clock's */
+    uint64_t queued;      /* times that a request waited for a connection or a stream */
+    uint64_t queue_ns;    /* for how long in all */
     uint64_t connections; /* open now, idle ones included */
     uint64_t exchanges;   /* alive now */
 } opf_engine_totals;

@@ -70,7 +70,8 @@ class Engine:
     def totals(self) -> dict[str, int]:
         """Counts since the engine was made: connects, handshakes, resumed (of the handshakes),
         lookups, replaced (kept connections found closed before use), stamped and unstamped
-        (responses timed by the kernel's stamp or by the clock); and as of now: connections,
+        (responses timed by the kernel's stamp or by the clock), queued (requests that waited for a
+        connection or a stream) and queue_ns (for how long in all); and as of now: connections,
         exchanges, waiting (greenlets)."""
 
 class Pool:

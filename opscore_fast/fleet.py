@@ -194,6 +194,7 @@ class _Running:
         self.users: dict[Plan, Any] = {}  # of each plan the one that came last
         self.numbers = _Numbers()
         self.living = 0  # agents
+        self.queued = 0, 0  # times and ns that were told of
         self.listeners: list[Any] = []  # that were told of
         hub: Any = gevent.get_hub()
         self.watcher = hub.loop.io(self.fleet.fileno(), 1)
@@ -242,8 +243,24 @@ class _Running:
             end = End(*ended)
             self.numbers.find(end.agent).note_end(end)
         self.living -= len(ends)
+        if ends and not self.living:
+            self._tell_queue()
         if len(ends) == MOST_ENDS:  # there may be more, of which nobody tells
             self.again.start(self.take)
+
+    def _tell_queue(self) -> None:
+        """Say how long requests have waited since this was said last."""
+        figures = self.fleet.figures()
+        queued, ns = (sum(one[name] for one in figures) for name in ("queued", "queue_ns"))
+        times, waited = queued - self.queued[0], ns - self.queued[1]
+        self.queued = queued, ns
+        if times:
+            logger.info(
+                "%d times an agent's request waited for a connection or a stream, for %.1f ms on"
+                " average: no part of the response times",
+                times,
+                waited / times / 1e6,
+            )
 
 
 _running: _Running | None = None

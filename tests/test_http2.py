@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -137,6 +138,16 @@ def test_greenlets_share_a_connection(url: str, connect: Connect) -> None:
     gevent.joinall(jobs)
     assert [job.value.text for job in jobs] == ["ok"] * 50
     assert connections() - before == 1
+
+
+def test_greenlets_of_a_user_ask_at_a_time(http2_script: Listen, connect: Connect) -> None:
+    """The server answers none before all are there."""
+    port = http2_script([["preface"], ["request", 10], *[["answer"]] * 10, ["drain"]])
+    client = connect(port)
+    jobs = [gevent.spawn(client.get, "/") for _ in range(10)]
+    gevent.joinall(jobs)
+    assert [job.value.text for job in jobs] == ["ok"] * 10
+    assert port.counts()["connections"] == 1
 
 
 @pytest.mark.parametrize("serve", [hypercorn, granian])
@@ -581,11 +592,13 @@ def write_agents(folder: Path, attributes: dict[str, Any]) -> Path:
     return folder / "locustfile.py"
 
 
-def run_agents(folder: Path, url: str, **attributes: Any) -> None:
-    """Has agents of a class with the attributes make requests, all of which succeed."""
+def run_agents(folder: Path, url: str, **attributes: Any) -> tuple[str, dict[str, str]]:
+    """Has agents of a class with the attributes make requests, all of which succeed; returns what
+    was said and counted."""
     locustfile = write_agents(folder, attributes)
     ended, total = run(folder, locustfile, url, "--agent-threads", "1")
     assert (ended.code, total["Failure Count"]) == (0, "0"), ended.output
+    return ended.output, total
 
 
 @pytest.mark.parametrize(("connections", "expected"), [(None, 10), (2, 2)])
@@ -596,6 +609,24 @@ def test_agents(
     before = int(client.get("/sessions").text)
     run_agents(tmp_path, node, http2="prior-knowledge", connections=connections)
     assert int(client.get("/sessions").text) - before == expected
+
+
+def test_the_wait_for_a_stream_is_no_response_time_of_agents(
+    http2_script: Listen, tmp_path: Path
+) -> None:
+    rounds = [["request"], ["pause", 0.02], ["answer"]]
+    port = http2_script([["preface"], *rounds * 500, ["drain"]])
+    said, total = run_agents(
+        tmp_path, port.url, http2="prior-knowledge", connections=1, http2_streams=1
+    )
+    told = re.search(
+        r"(\d+) times an agent's request waited for a connection or a stream, for ([\d.]+) ms on"
+        " average: no part of the response times",
+        said,
+    )
+    assert told, said
+    assert int(told[1]) >= 10
+    assert float(total["Average Response Time"]) < float(told[2])  # of ten agents, one is served
 
 
 def test_windows_of_agents(http2_script: Listen, tmp_path: Path) -> None:

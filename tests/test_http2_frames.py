@@ -9,7 +9,7 @@ from typing import Any
 
 import gevent
 import pytest
-from helpers import Connect, client_of, wait_until
+from helpers import Connect, client_of, record_events, wait_until
 from helpers_http2 import gone, sent
 from helpers_http2_scripts import BODY, CASES, FINE, FLOODS, HEAD, SHRINKING_WINDOW, Case
 from locust.env import Environment
@@ -124,10 +124,13 @@ def test_floods_end(http2_script: Listen, connect: Connect, case: Case) -> None:
     gone(port)
 
 
-def test_the_wait_for_a_stream_is_no_response_time(http2_script: Listen, connect: Connect) -> None:
+def test_the_wait_for_a_stream_is_no_response_time(
+    http2_script: Listen, connect: Connect, environment: Environment
+) -> None:
     script = [["preface", {"MAX_CONCURRENT_STREAMS": 1}], ["request"], ["answer"]]
-    port = http2_script([*script, *[["request"], ["pause", 0.05], ["answer"]] * 4, ["drain"]])
+    port = http2_script([*script, *[["request"], ["pause", 0.2], ["answer"]] * 4, ["drain"]])
     client = connect(port)
+    fired = record_events(environment)
     assert client.get("/").error is None
     jobs = [gevent.spawn(client.get, "/") for _ in range(4)]
     gevent.joinall(jobs)
@@ -135,6 +138,10 @@ def test_the_wait_for_a_stream_is_no_response_time(http2_script: Listen, connect
     waits = [job.value.queue_time for job in jobs]
     assert waits[0] == 0 < waits[1] < waits[2] < waits[3]
     assert port.counts()["connections"] == 1
+    # each takes the server as long, of which the last one has waited for three
+    times = {event["response"]: event["response_time"] / 1000 for event in fired}
+    assert times[jobs[3].value] < waits[3]
+    assert jobs[3].value.elapsed.total_seconds() < waits[3]
 
 
 # Settings that change

@@ -300,12 +300,13 @@ static PyObject *Engine_totals(Engine *self, PyObject *Py_UNUSED(ignored))
         return not_set_up();
     opf_engine_get_totals(self->engine, &t);
     return Py_BuildValue(
-        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:n}", "connects", (unsigned long long)t.connects,
-        "handshakes", (unsigned long long)t.handshakes, "resumed", (unsigned long long)t.resumed,
-        "lookups", (unsigned long long)t.lookups, "replaced", (unsigned long long)t.replaced,
-        "stamped", (unsigned long long)t.stamped, "unstamped", (unsigned long long)t.unstamped,
-        "connections", (unsigned long long)t.connections, "exchanges",
-        (unsigned long long)t.exchanges, "waiting", self->n_waiting);
+        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:n}", "connects",
+        (unsigned long long)t.connects, "handshakes", (unsigned long long)t.handshakes, "resumed",
+        (unsigned long long)t.resumed, "lookups", (unsigned long long)t.lookups, "replaced",
+        (unsigned long long)t.replaced, "stamped", (unsigned long long)t.stamped, "unstamped",
+        (unsigned long long)t.unstamped, "queued", (unsigned long long)t.queued, "queue_ns",
+        (unsigned long long)t.queue_ns, "connections", (unsigned long long)t.connections,
+        "exchanges", (unsigned long long)t.exchanges, "waiting", self->n_waiting);
 }
 
 static int Engine_traverse(Engine *self, visitproc visit, void *arg)

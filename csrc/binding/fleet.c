@@ -302,14 +302,15 @@ static PyObject *figures_of(const Fleet *self, uint32_t thread)
     opf_fleet_get_figures(self->fleet, thread, &f);
     const opf_engine_totals *t = &f.engine;
     return Py_BuildValue(
-        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "agents",
+        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "agents",
         (unsigned long long)f.agents, "waiting", (unsigned long long)f.waiting, "under_way",
         (unsigned long long)f.under_way, "requests", (unsigned long long)f.requests, "cpu_ns",
         (unsigned long long)f.cpu_ns, "late_ns", (unsigned long long)f.late_ns, "connects",
         (unsigned long long)t->connects, "handshakes", (unsigned long long)t->handshakes, "resumed",
         (unsigned long long)t->resumed, "lookups", (unsigned long long)t->lookups, "replaced",
         (unsigned long long)t->replaced, "stamped", (unsigned long long)t->stamped, "unstamped",
-        (unsigned long long)t->unstamped, "connections", (unsigned long long)t->connections);
+        (unsigned long long)t->unstamped, "queued", (unsigned long long)t->queued, "queue_ns",
+        (unsigned long long)t->queue_ns, "connections", (unsigned long long)t->connections);
 }
 
 static PyObject *Fleet_figures(Fleet *self, PyObject *Py_UNUSED(ignored))

@@ -319,7 +319,11 @@ void opf_origin_fail_waiting(opf_origin *origin, const opf_result *failed)
 
 static void note_wait(opf_exchange *exchange)
 {
-    exchange->result.queue_ns += opf_clock_mono() - exchange->queued_at;
+    opf_engine_totals *totals = &exchange->engine->totals;
+    uint64_t waited = opf_clock_mono() - exchange->queued_at;
+    exchange->result.queue_ns += waited;
+    totals->queued++;
+    totals->queue_ns += waited;
 }
 
 void opf_origin_serve(opf_origin *origin)
