@@ -159,7 +159,10 @@ static void on_ended(opf_h2_stream *h2)
 static void on_came(opf_h2_stream *h2)
 {
     opf_mux_stream *s = of(h2);
-    set_deadline_for_server(s, engine_of(s->mux)->now);
+    size_t came = h2->head_bytes + h2->body_bytes;
+    if (came != s->came) /* frames may hold nothing */
+        set_deadline_for_server(s, engine_of(s->mux)->now);
+    s->came = came;
     deliver(s);
 }
 
@@ -600,7 +603,7 @@ int opf_mux_start(opf_conn *conn, opf_exchange *exchange)
     opf_list_init(&s->link);
     s->mux = mux;
     s->exchange = exchange;
-    s->sent = 0;
+    s->sent = s->came = 0;
     exchange->conn = conn;
     exchange->mux_stream = s;
     exchange->state = OPF_EXCHANGE_ACTIVE;

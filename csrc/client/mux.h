@@ -19,6 +19,7 @@ typedef struct opf_mux_stream {
     opf_exchange *exchange;
     uint64_t deadline; /* monotonic ns; 0: none */
     size_t sent;       /* bytes of the body, or of the piece of it, that are in frames */
+    size_t came;       /* bytes of the response, as of the last that put the deadline off */
 } opf_mux_stream;
 
 struct opf_mux {

@@ -1137,6 +1137,31 @@ TEST(a_connection_that_has_gone_silent_is_replaced)
     }
 }
 
+/* Begins a response and then sends frames of its body that hold nothing. */
+static void serve_nothing_at_length(int fd, int number, void *arg)
+{
+    frame f;
+    uint32_t stream;
+    size_t body;
+    (void)number, (void)arg;
+    if (!frames_begin(fd, NULL, 0) || !frames_request(fd, &f, &stream, &body) ||
+        !frames_send(fd, FRAME_HEADERS, FRAME_END_HEADERS, stream, BYTES(STATUS_200)))
+        return;
+    while (frames_send(fd, FRAME_DATA, 0, stream, NULL, 0))
+        usleep(5000);
+}
+
+TEST(frames_without_bytes_put_no_time_out_off)
+{
+    client c;
+    call one = {0};
+    opf_pool_options options = {.timeouts = {.network_ns = 5 * SHORTLY}};
+    CHECK(client_init_with(&c, serve_nothing_at_length, NULL, options));
+    CHECK_EQ_INT(fetch(&c, &one), OPF_FAIL_READ_TIMEOUT);
+    opf_exchange_free(one.exchange);
+    client_fini(&c);
+}
+
 TEST(cancelling_ends_one_stream)
 {
     client c;
