@@ -409,6 +409,8 @@ BAD_STATEMENTS = [
     ("r = self.client.get('/r', catch_response=True)", "never counted"),
     ("self.client.get('/r').failure('x')", "no with-block"),
     ("for x in self.client.get('/r').json(): pass", "loop"),
+    ("try:\n    raise KeyError(self.token)\nexcept KeyError as e:\n    self.client.get(f'/{e}')",
+     "of a KeyError"),
 ]  # fmt: skip
 
 

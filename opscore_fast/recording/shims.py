@@ -282,6 +282,8 @@ def _on_symbol(function: Any, shim: Shim) -> Shim:
 
 
 def _str(rt: Runtime, value: Any) -> Any:
+    if isinstance(value, KeyError):  # whose text is a repr()
+        raise rt.refusal("str()", "of a KeyError of what is known only when the plan runs")
     if isinstance(value, BaseException):
         return rt.text(parts_of(value.args[0])) if len(value.args) == 1 else _str(rt, value.args)
     if not isinstance(value, Native):
