@@ -132,6 +132,41 @@ static int find_login(Session *self, Call *call)
     return call->login ? 0 : -1;
 }
 
+PyObject *Call_refuse_missing(const char *what)
+{
+    PyErr_Format(PyExc_TypeError, "missing argument: '%s'", what);
+    return NULL;
+}
+
+PyObject *Call_refuse_positional(Py_ssize_t most, Py_ssize_t given)
+{
+    PyErr_Format(PyExc_TypeError, "%zd positional arguments at most, %zd were given", most, given);
+    return NULL;
+}
+
+PyObject *Call_by_own_request(Session *self, const Call *call, PyObject *kwargs,
+                              PyObject *const *values, PyObject *keys)
+{
+    PyObject *const *names = self->state->names;
+    PyObject *positional = NULL, *function = NULL, *result = NULL;
+    if (!kwargs)
+        return NULL;
+    for (Py_ssize_t i = 0; keys && i < PyTuple_GET_SIZE(keys); i++)
+        if (PyTuple_GET_ITEM(keys, i) != names[NAME_url] &&
+            PyDict_SetItem(kwargs, PyTuple_GET_ITEM(keys, i), values[i]) != 0)
+            goto out;
+    positional = PyTuple_Pack(2, call->method, call->path);
+    function = PyObject_GetAttr((PyObject *)self, names[NAME_request]);
+    if (positional && function)
+        result = PyObject_Call(function, positional, kwargs);
+
+out:
+    Py_XDECREF(function);
+    Py_XDECREF(positional);
+    Py_DECREF(kwargs);
+    return result;
+}
+
 /* Puts the call's arguments in order: None is the same as absent, a rename_request names those
  * without a name. */
 int Call_settle(Session *self, Call *call)

@@ -45,6 +45,16 @@ int Call_set_keyword(Session *self, Call *call, PyObject *key, PyObject *value);
 /* Files the keyword arguments of a vectorcall; keys may be NULL. Returns as above. */
 int Call_set_keywords(Session *self, Call *call, PyObject *const *values, PyObject *keys);
 
+/* Return NULL with a TypeError: an argument that is needed is not there; there are too many. */
+PyObject *Call_refuse_missing(const char *what);
+PyObject *Call_refuse_positional(Py_ssize_t most, Py_ssize_t given);
+
+/* Calls self.request(method, url, ...) in Python, as Locust's get(), post() and so on do. kwargs:
+ * what these add, taken over; values and keys: the keyword arguments of a vectorcall. Returns what
+ * request does, or NULL with an exception; kwargs may be NULL with one already. */
+PyObject *Call_by_own_request(Session *self, const Call *call, PyObject *kwargs,
+                              PyObject *const *values, PyObject *keys);
+
 /* Puts the arguments in order, once they are all there. Returns as above. */
 int Call_settle(Session *self, Call *call);
 

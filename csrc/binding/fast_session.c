@@ -2,39 +2,18 @@
 
 #include <structmember.h>
 
-/* Calls self.request(method, url, ...) in Python, as Locust's get(), post() and so on do. */
-static PyObject *by_own_request(FastSession *self, Call *call, PyObject *const *args,
-                                Py_ssize_t nargs, Py_ssize_t n_more, PyObject *keys)
+/* What Locust's put(), post() and so on hand to request(), with up to n_more positional arguments.
+ */
+static PyObject *body_of(const FastSession *self, const Call *call, int n_more)
 {
     PyObject *const *names = self->base.state->names;
-    PyObject *kwargs = PyDict_New(), *positional = NULL, *function = NULL, *result = NULL;
-    if (!kwargs)
-        return NULL;
-    if ((n_more > 0 &&
-         PyDict_SetItem(kwargs, names[NAME_data], call->data ? call->data : Py_None) != 0) ||
-        (n_more > 1 &&
-         PyDict_SetItem(kwargs, names[NAME_json], call->json ? call->json : Py_None) != 0))
-        goto out;
-    for (Py_ssize_t i = 0; keys && i < PyTuple_GET_SIZE(keys); i++)
-        if (PyTuple_GET_ITEM(keys, i) != names[NAME_url] &&
-            PyDict_SetItem(kwargs, PyTuple_GET_ITEM(keys, i), args[nargs + i]) != 0)
-            goto out;
-    positional = PyTuple_Pack(2, call->method, call->path);
-    function = PyObject_GetAttr((PyObject *)self, names[NAME_request]);
-    if (positional && function)
-        result = PyObject_Call(function, positional, kwargs);
-
-out:
-    Py_XDECREF(function);
-    Py_XDECREF(positional);
-    Py_DECREF(kwargs);
-    return result;
-}
-
-static PyObject *missing(const char *what)
-{
-    PyErr_Format(PyExc_TypeError, "missing argument: '%s'", what);
-    return NULL;
+    PyObject *kwargs = PyDict_New();
+    if (kwargs && ((n_more > 0 && PyDict_SetItem(kwargs, names[NAME_data],
+                                                 call->data ? call->data : Py_None) != 0) ||
+                   (n_more > 1 && PyDict_SetItem(kwargs, names[NAME_json],
+                                                 call->json ? call->json : Py_None) != 0)))
+        Py_CLEAR(kwargs);
+    return kwargs;
 }
 
 /* A request by a function named for its method: url and up to n_more positional arguments (data,
@@ -46,20 +25,18 @@ static PyObject *by_method(FastSession *self, int method, int n_more, PyObject *
                  .max_retries = self->base.max_retries,
                  .allow_redirects = true};
     PyObject *response = NULL;
-    if (nargs > 1 + n_more) {
-        PyErr_Format(PyExc_TypeError, "%d positional arguments at most, %zd were given", 1 + n_more,
-                     nargs);
-        return NULL;
-    }
+    if (nargs > 1 + n_more)
+        return Call_refuse_positional(1 + n_more, nargs);
     call.path = nargs > 0 ? args[0] : NULL;
     call.data = nargs > 1 ? args[1] : NULL;
     call.json = nargs > 2 ? args[2] : NULL;
     call.method = Py_NewRef(self->base.state->names[method]);
     if (Call_set_keywords(&self->base, &call, args + nargs, keys) == 0) {
         if (!call.path)
-            response = missing("url");
+            response = Call_refuse_missing("url");
         else if (self->base.own_request)
-            response = by_own_request(self, &call, args, nargs, n_more, keys);
+            response = Call_by_own_request(&self->base, &call, body_of(self, &call, n_more),
+                                           args + nargs, keys);
         else
             response = FastSession_perform(self, &call);
     }
@@ -96,11 +73,8 @@ static PyObject *FastSession_request(FastSession *self, PyObject *const *args, P
                  .max_retries = self->base.max_retries,
                  .allow_redirects = true};
     PyObject *response = NULL;
-    if (nargs > N_PARAMETERS) {
-        PyErr_Format(PyExc_TypeError, "%zd positional arguments at most, %zd were given",
-                     N_PARAMETERS, nargs);
-        return NULL;
-    }
+    if (nargs > N_PARAMETERS)
+        return Call_refuse_positional(N_PARAMETERS, nargs);
     for (Py_ssize_t i = 0; i < nargs; i++)
         if (Call_set_keyword(&self->base, &call, self->base.state->names[request_parameters[i]],
                              args[i]) != 0)
@@ -108,9 +82,9 @@ static PyObject *FastSession_request(FastSession *self, PyObject *const *args, P
     if (Call_set_keywords(&self->base, &call, args + nargs, keys) != 0)
         goto out;
     if (!call.method)
-        missing("method");
+        Call_refuse_missing("method");
     else if (!call.path)
-        missing("url");
+        Call_refuse_missing("url");
     else
         response = FastSession_perform(self, &call);
 

@@ -63,48 +63,20 @@ static int set_keywords(HttpSession *self, HttpCall *call, PyObject *const *valu
     return 0;
 }
 
-/* Calls self.request(method, url, ...) in Python, as Locust's get(), post() and so on do. */
-static PyObject *by_own_request(HttpSession *self, HttpCall *http, PyObject *const *args,
-                                Py_ssize_t nargs, PyObject *keys)
+/* What Locust's get(), post() and so on hand to request(). */
+static PyObject *usual_of(const HttpSession *self, const Call *call)
 {
-    const Call *call = &http->call;
     PyObject *const *names = self->base.state->names;
-    PyObject *kwargs = PyDict_New(), *positional = NULL, *function = NULL, *result = NULL;
-    if (!kwargs ||
-        PyDict_SetItem(kwargs, names[NAME_data], call->data ? call->data : Py_None) != 0 ||
-        PyDict_SetItem(kwargs, names[NAME_json], call->json ? call->json : Py_None) != 0)
-        goto out;
-    if ((call->method == names[NAME_GET] || call->method == names[NAME_OPTIONS] ||
-         call->method == names[NAME_HEAD]) &&
-        PyDict_SetItem(kwargs, names[NAME_allow_redirects],
-                       call->method == names[NAME_HEAD] ? Py_False : Py_True) != 0)
-        goto out;
-    for (Py_ssize_t i = 0; keys && i < PyTuple_GET_SIZE(keys); i++)
-        if (PyTuple_GET_ITEM(keys, i) != names[NAME_url] &&
-            PyDict_SetItem(kwargs, PyTuple_GET_ITEM(keys, i), args[nargs + i]) != 0)
-            goto out;
-    positional = PyTuple_Pack(2, call->method, call->path);
-    function = PyObject_GetAttr((PyObject *)self, names[NAME_request]);
-    if (positional && function)
-        result = PyObject_Call(function, positional, kwargs);
-
-out:
-    Py_XDECREF(function);
-    Py_XDECREF(positional);
-    Py_XDECREF(kwargs);
-    return result;
-}
-
-static PyObject *missing(const char *what)
-{
-    PyErr_Format(PyExc_TypeError, "missing argument: '%s'", what);
-    return NULL;
-}
-
-static PyObject *too_many(Py_ssize_t most, Py_ssize_t given)
-{
-    PyErr_Format(PyExc_TypeError, "%zd positional arguments at most, %zd were given", most, given);
-    return NULL;
+    PyObject *kwargs = PyDict_New();
+    bool redirects = call->method == names[NAME_GET] || call->method == names[NAME_OPTIONS];
+    if (kwargs &&
+        (PyDict_SetItem(kwargs, names[NAME_data], call->data ? call->data : Py_None) != 0 ||
+         PyDict_SetItem(kwargs, names[NAME_json], call->json ? call->json : Py_None) != 0 ||
+         ((redirects || call->method == names[NAME_HEAD]) &&
+          PyDict_SetItem(kwargs, names[NAME_allow_redirects], redirects ? Py_True : Py_False) !=
+              0)))
+        Py_CLEAR(kwargs);
+    return kwargs;
 }
 
 /* A request by a function named for its method: url and up to n_more positional arguments (data,
@@ -116,16 +88,17 @@ static PyObject *by_method(HttpSession *self, int method, int n_more, PyObject *
         .call = {.max_retries = self->base.max_retries, .allow_redirects = method != NAME_HEAD}};
     PyObject *response = NULL;
     if (nargs > 1 + n_more)
-        return too_many(1 + n_more, nargs);
+        return Call_refuse_positional(1 + n_more, nargs);
     call.call.path = nargs > 0 ? args[0] : NULL;
     call.call.data = nargs > 1 ? args[1] : NULL;
     call.call.json = nargs > 2 ? args[2] : NULL;
     call.call.method = Py_NewRef(self->base.state->names[method]);
     if (set_keywords(self, &call, args + nargs, keys) == 0) {
         if (!call.call.path)
-            response = missing("url");
+            response = Call_refuse_missing("url");
         else if (self->base.own_request)
-            response = by_own_request(self, &call, args, nargs, keys);
+            response = Call_by_own_request(&self->base, &call.call, usual_of(self, &call.call),
+                                           args + nargs, keys);
         else
             response = HttpSession_perform(self, &call);
     }
@@ -159,16 +132,16 @@ static PyObject *HttpSession_request(HttpSession *self, PyObject *const *args, P
     HttpCall call = {.call = {.max_retries = self->base.max_retries, .allow_redirects = true}};
     PyObject *response = NULL;
     if (nargs > N_PARAMETERS)
-        return too_many(N_PARAMETERS, nargs);
+        return Call_refuse_positional(N_PARAMETERS, nargs);
     for (Py_ssize_t i = 0; i < nargs; i++)
         if (set_keyword(self, &call, self->base.state->names[request_parameters[i]], args[i]) != 0)
             goto out;
     if (set_keywords(self, &call, args + nargs, keys) != 0)
         goto out;
     if (!call.call.method)
-        missing("method");
+        Call_refuse_missing("method");
     else if (!call.call.path)
-        missing("url");
+        Call_refuse_missing("url");
     else
         response = HttpSession_perform(self, &call);
 
