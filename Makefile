@@ -24,7 +24,7 @@ export PYTHON VENV PORT
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help deps deps-test deps-bench install demo test test-all locust-tests lint format asan tsan bench bench-soak bench-peers sdist wheel clean
+.PHONY: help deps deps-test deps-bench install demo test test-all locust-tests lint format asan asan-c asan-suite tsan bench bench-soak bench-peers sdist wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -126,10 +126,14 @@ ASAN_ENV = LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name
 	UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1 \
 	PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/$(ASAN)
 
-asan: deps-test install $(VENV)/.with-test ## Run the tests under the address and undefined behaviour sanitizers
+asan: asan-c asan-suite ## Run the tests under the address and undefined behaviour sanitizers
+
+asan-c: deps-test install $(VENV)/.with-test
+	@$(PY) -m pytest tests/test_engine_c.py
+
+asan-suite: deps-test install $(VENV)/.with-test
 	@rm -rf $(ASAN) && mkdir -p $(ASAN) && cp -a $(ASAN_TREE) $(ASAN)/ && rm -f $(ASAN)/opscore_fast/*.so
 	@OPSCORE_FAST_SANITIZE=address,undefined $(PY) setup.py -q build_ext --build-lib $(ASAN)
-	@$(PY) -m pytest tests/test_engine_c.py
 	@cd $(ASAN) && env $(ASAN_ENV) $(abspath $(PY)) -m pytest $(OTHER_TESTS) $(ARGS) || failed=1; \
 	cat report.* 2>/dev/null && exit 1; exit $${failed:-0}
 
