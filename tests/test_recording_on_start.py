@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import locust  # isort: skip  # noqa: F401
 
+import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from helpers_interpreter import UNSET, Agent, Answer, Sent
@@ -312,6 +315,51 @@ def test_on_start_of_the_fast_style(tmp_path: Path) -> None:
     other = new_user(ours, {})
     put_back(other, plan, tuple(agent.slots))
     assert other.auth == {"Authorization": 'Bearer t"1'}
+
+
+KEPT = """
+    made, seen, last = "", None, "never"
+    def on_start(self):
+        self.key, self.hex = uuid.uuid4(), uuid.uuid4().hex
+        self.at, self.naive = datetime.now(timezone.utc), datetime.now()
+        self.deep = {"keys": [uuid.uuid1(), "x"]}
+        if self.client.get("/r").ok:
+            self.made = uuid.uuid4()
+    @task
+    def t(self):
+        self.client.post(f"/{self.key}/{self.key.hex}", json={"at": str(self.at)})
+        self.last = self.seen = datetime.now(timezone.utc)
+    """
+
+
+@pytest.mark.parametrize("answer", [GOOD, BAD])
+def test_what_on_stop_gets_is_of_the_type_that_was_kept(tmp_path: Path, answer: Answer) -> None:
+    """A slot keeps the text of a UUID or datetime."""
+    ours = module_of(tmp_path, KEPT, "opscore_fast", "HttpUser")
+    fresh = new_user(ours, {})
+    plan = record(fresh, start=True)
+    _core.Plan(plan, {})
+    agent, sent, _ = by_plan(plan, slot_values(fresh, plan), [answer])
+    user = new_user(ours, {})
+    put_back(user, plan, tuple(... if value is UNSET else value for value in agent.slots))
+    assert isinstance(user.key, UUID)
+    assert sent[1][1].endswith(f"/{user.key}/{user.key.hex}")
+    assert json.loads(sent[1][2]) == {"at": str(user.at)}
+    assert isinstance(user.hex, str)
+    assert isinstance(user.deep["keys"][0], UUID)
+    assert user.deep["keys"][1] == "x"
+    assert user.at.utcoffset() == timedelta()
+    assert isinstance(user.naive, datetime)
+    assert user.naive.tzinfo is None
+    assert type(user.made) is (UUID if answer is GOOD else str)
+    assert type(user.seen) is type(user.last) is datetime
+
+
+def test_a_kept_datetime_is_known_as_a_text_alone(tmp_path: Path) -> None:
+    """Python can't send it as JSON either."""
+    ours = module_of(tmp_path, KEPT.replace("str(self.at)", "self.at"), "opscore_fast", "HttpUser")
+    with pytest.raises(NotRecordable, match="a value that is sent"):
+        record(new_user(ours, {}), start=True)
 
 
 def test_the_user_itself_is_left_alone(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
 
 import json
+import uuid
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -28,14 +29,17 @@ from opscore_fast.recording.plan import SCALARS, Encoding, Kind, Op, Take, Test
 from opscore_fast.recording.refusal import Refusal
 from opscore_fast.recording.rest import rest, rest_
 from opscore_fast.recording.runtime import EndOfPath, Runtime, error_of
-from opscore_fast.recording.set_up import HEADERS, Kept, SetUp
+from opscore_fast.recording.set_up import HEADERS, Kept, SetUp, Types
 from opscore_fast.recording.start import Way
 from opscore_fast.recording.symbols import (
     Bytes,
+    Cond,
     Json,
     Native,
+    Shown,
     Sym,
     Text,
+    Uuid,
     has_symbol,
     kind_of,
     may_be_empty,
@@ -97,6 +101,7 @@ class Slots:
 
     def __init__(self) -> None:
         self.kinds: dict[tuple[str | int, ...], Kind] = {}
+        self.types = Types()
         self.shapes: dict[tuple[str | int, ...], Any] = {}
         self.set_up: SetUp | None = None
         """What a recorded on_start leaves; None: on_start has run on the user."""
@@ -241,12 +246,18 @@ class Agent(Native):
 
     def _symbols_of(self, form: Any) -> Any:
         if isinstance(form, Kept):
-            return self.slot(form.path, form.kind)
+            return self._symbol_of(form)
         if type(form) is dict:
             return {key: self._symbols_of(member) for key, member in form.items()}
         if type(form) in (list, tuple):
             return type(form)(self._symbols_of(member) for member in form)
         return form
+
+    def _symbol_of(self, kept: Kept) -> Native:
+        symbol, kind = self.slot(kept.path, kept.kind), self.slots.types.only(kept.path)
+        if kind is None or kept.path in self.rt.written:
+            return symbol
+        return Uuid(symbol) if kind is uuid.UUID else Shown(symbol)
 
     def _symbols(self, path: tuple[str | int, ...], value: Any) -> Any:
         """Return a value of the user with symbols in the place of texts and numbers."""
@@ -290,8 +301,9 @@ class Agent(Native):
     def store(self, path: tuple[str | int, ...], value: Any) -> None:
         """Keep a text or number as an attribute of the agent."""
         rt = self.rt
+        self.slots.types.note(path, value.stands_for if isinstance(value, Native) else None)
         if isinstance(value, Native) and not isinstance(value, Sym):
-            value = bool(value) if hasattr(value, "negated") else rt.text(parts_of(value))
+            value = bool(value) if isinstance(value, Cond) else rt.text(parts_of(value))
         if not isinstance(value, Sym | str | int | float | bool | None):
             raise rt.refusal(
                 f"self.{path[0]} =", "only texts, numbers, bools and None are kept natively"

@@ -280,6 +280,8 @@ class Slot:
     written: bool = False
     set_up: bool = False
     """The start program sets it: before, a user may have no such attribute."""
+    types: tuple[type, ...] = ()
+    """What its text may stand for in Python."""
 
 
 @dataclass

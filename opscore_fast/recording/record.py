@@ -14,7 +14,15 @@ from opscore_fast.recording.client import AUTH, session_auth, session_headers, s
 from opscore_fast.recording.plan import SCALARS, Kind, Plan, kind_of_constant
 from opscore_fast.recording.refusal import NotRecordable
 from opscore_fast.recording.runtime import Runtime
-from opscore_fast.recording.set_up import HEADERS, MISSING, Path, SetUp, kept_in, restored
+from opscore_fast.recording.set_up import (
+    HEADERS,
+    MISSING,
+    Path,
+    SetUp,
+    in_python,
+    kept_in,
+    restored,
+)
 from opscore_fast.recording.tasks import Recorder, place_of
 from opscore_fast.sessions import FastHttpSession
 
@@ -72,6 +80,7 @@ def _record_once(
     for index, slot in enumerate(plan.slots):
         plan.names[index] = ".".join(str(step) for step in slot.path)
         slot.set_up = slot.path in left
+        slot.types = recorder.slots.types.of(slot.path)
     return plan, rt.stored, recorder.merger.more
 
 
@@ -184,6 +193,9 @@ def put_back(user: Any, plan: Plan, values: tuple[Any, ...]) -> None:
 
     If on_start is part of the plan, set what that has left, too.
     """
+    values = tuple(
+        in_python(value, slot.types) for slot, value in zip(plan.slots, values, strict=True)
+    )
     if plan.set_up is not None:
         _set_up(user, plan, values)
     for slot, value in zip(plan.slots, values, strict=True):

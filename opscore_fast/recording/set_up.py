@@ -7,7 +7,10 @@ no slot, and tasks read it as they read an attribute of the class.
 from __future__ import annotations
 
 import copy
+import datetime
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +99,35 @@ class Merger:
             raise Differs(path)
         kind = kinds.pop() if len(kinds) == 1 else Kind.UNSET
         return Kept(path, kind, maybe)
+
+
+class Types:
+    """What texts that slots keep stand for in Python: types, and None for texts themselves."""
+
+    def __init__(self) -> None:
+        self._found: dict[Path, set[type | None]] = {}
+
+    def note(self, path: Path, kind: type | None) -> None:
+        """Take down that a slot keeps what stands for a type."""
+        self._found.setdefault(path, set()).add(kind)
+
+    def only(self, path: Path) -> type | None:
+        """Return the type that a slot always keeps, if there is one."""
+        found = self._found.get(path, {None})
+        return next(iter(found)) if len(found) == 1 else None
+
+    def of(self, path: Path) -> tuple[type, ...]:
+        """Return all that a slot may keep, but for texts."""
+        found = self._found.get(path, set())
+        return tuple(kind for kind in (uuid.UUID, datetime.datetime) if kind in found)
+
+
+def in_python(value: Any, types: tuple[type, ...]) -> Any:
+    """Return what a value of a slot is in Python."""
+    for kind in types if isinstance(value, str) else ():
+        with suppress(ValueError):
+            return datetime.datetime.fromisoformat(value) if kind is not uuid.UUID else kind(value)
+    return value
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -188,6 +188,7 @@ class Date(Native):
     __slots__ = ("naive", "offset", "us")
 
     shown = frozenset({"isoformat", "strftime", "timestamp", "astimezone"})
+    stands_for = datetime.datetime
 
     def __init__(self, rt: Runtime, us: Any, offset: int | None, naive: bool = False) -> None:
         super().__init__(rt)

@@ -8,7 +8,7 @@ from typing import Any
 from opscore_fast.recording.branches import Ref
 from opscore_fast.recording.plan import SCALARS, Kind, Op
 from opscore_fast.recording.runtime import Runtime
-from opscore_fast.recording.set_up import HEADERS, MISSING, Kept, Merger, Path, SetUp
+from opscore_fast.recording.set_up import HEADERS, MISSING, Kept, Merger, Path, SetUp, Types
 from opscore_fast.recording.symbols import (
     Cond,
     Json,
@@ -24,11 +24,14 @@ from opscore_fast.recording.symbols import (
 class Way:
     """What on_start has set so far.
 
-    kinds: of all that slots keep, which is added to; slots: the paths that slots keep already.
+    kinds, types: of all that slots keep, which are added to; slots: the paths that slots keep
+    already.
     """
 
-    def __init__(self, rt: Runtime, kinds: dict[Path, Kind], slots: frozenset[Path]) -> None:
-        self._rt, self._kinds, self._slots = rt, kinds, slots
+    def __init__(
+        self, rt: Runtime, kinds: dict[Path, Kind], types: Types, slots: frozenset[Path]
+    ) -> None:
+        self._rt, self._kinds, self._types, self._slots = rt, kinds, types, slots
         self._kept: dict[Path, Any] = {}  # as it was moved to its slot
         self.attributes: dict[str, Any] = {}
         self.headers: MutableMapping[str, Any] | None = None
@@ -79,6 +82,7 @@ class Way:
             raise rt.refusal(f"self.{path[0]} =", "a whole JSON is not kept", "keep its members")
         kind = kind_of(kept)
         self._kinds.setdefault(path, kind)
+        self._types.note(path, value.stands_for if isinstance(value, Native) else None)
         operand = operand_of(kept)
         if operand != Ref(slot=path):
             rt.emit(Op.MOVE, a=operand, slot=path)

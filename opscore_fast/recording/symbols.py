@@ -6,6 +6,7 @@ a text that is wrong.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -23,6 +24,9 @@ class Native:
 
     shown: ClassVar[frozenset[str]] = frozenset()
     """Attributes that a task may read; whatever else the recorder has is not there for it."""
+
+    stands_for: ClassVar[type | None] = None
+    """What it is in Python, where a slot keeps its text."""
 
     def __init__(self, rt: Runtime) -> None:
         self.rt = rt
@@ -442,6 +446,7 @@ class Uuid(Native):
     __slots__ = ("text",)
 
     shown = frozenset({"hex"})
+    stands_for = uuid.UUID
 
     def __init__(self, text: Sym) -> None:
         super().__init__(text.rt)
@@ -451,6 +456,20 @@ class Uuid(Native):
     def hex(self) -> Text:
         """As UUID.hex."""
         return self.text.replace("-", "")
+
+
+class Shown(Native):
+    """What a slot keeps the text of: nothing else is known of it."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: Sym) -> None:
+        super().__init__(text.rt)
+        self.text = text
+
+    def as_parts(self) -> Parts:
+        """Return what str() is."""
+        return self.text.parts()
 
 
 def shown_path(path: Sequence[Hashable]) -> str:

@@ -89,7 +89,7 @@ class Recorder:
         ways: list[SetUp] = []
 
         def run() -> None:
-            way = Way(rt, slots.kinds, self.merger.slots)
+            way = Way(rt, slots.kinds, slots.types, self.merger.slots)
             agent = Agent(rt, self.user, slots, way)
             try:
                 rt.rewritten(function)(agent)
