@@ -397,6 +397,44 @@ def test_what_users_have_before_on_start_is_their_own(tmp_path: Path) -> None:
         slot_values(other, plan)
 
 
+CHANGED = {
+    "an attribute": """
+        def __init__(self, environment):
+            super().__init__(environment)
+            self.number = 1
+        def on_start(self):
+            before = self.number
+            self.number = before + 1
+            self.client.post("/register", json={"before": before, "n": self.number})
+            self.before = before
+        @task
+        def t(self):
+            self.client.post("/t", json={"n": self.number, "before": self.before})
+        """,
+    "a header": """
+        def __init__(self, environment):
+            super().__init__(environment)
+            self.client.headers["X-Own"] = "a"
+        def on_start(self):
+            headers = self.client.headers
+            headers["X-First"] = headers["X-Own"]
+            headers["X-Own"] = headers["X-First"] + "b"
+            headers["X-Own"] += self.client.get("/r").text
+            headers["X-Last"] = headers["X-First"]
+        @task
+        def t(self):
+            self.client.get("/t")
+        """,
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_on_start_changes_stays_what_it_was_where_it_was_read(
+    tmp_path: Path, name: str
+) -> None:
+    same(tmp_path, CHANGED[name], [Answer(200, "one"), Answer(200, "two")])
+
+
 REFUSED = {
     "a loop without an end": ("while not self.client.get('/').ok: time.sleep(1)", "64 paths"),
     "what agents share": ("SHARED.append(1)", "share"),

@@ -281,14 +281,14 @@ class Agent(Native):
         """Return the symbol for an agent's value, as it is now."""
         self.slots.kinds.setdefault(path, kind)
         reference = Ref(slot=path)
-        written = path in self.rt.written
-        if written:
+        if path in self.rt.written or kind is Kind.NONE:
             kind = Kind.UNSET
-            return self.rt.compute(Op.MOVE, a=reference)
+        if path in self.rt.written or self.way is not None:  # it may be set, and this read again
+            return self.rt.compute(Op.MOVE, kind, a=reference)
         if kind is Kind.TEXT:
             self.rt.texts.add(reference)
             return Text(self.rt, (Part(reference),))
-        return Sym(self.rt, reference, Kind.UNSET if kind is Kind.NONE else kind)
+        return Sym(self.rt, reference, kind)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in LOCUSTS or (hasattr(type(self.user), name) and not _is_plain(self.user, name)):
