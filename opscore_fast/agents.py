@@ -27,7 +27,7 @@ from opscore_fast import fleet, listeners, native_table, options, quits, waits
 from opscore_fast._core import Plan
 from opscore_fast.http_session import with_tls
 from opscore_fast.recording import plan as recording
-from opscore_fast.recording.record import apply_session, record, slot_values
+from opscore_fast.recording.record import apply_session, has_begun, record, slot_values
 from opscore_fast.recording.refusal import NotRecordable, place_of_function
 from opscore_fast.remembered import bring_back, cookies_of
 from opscore_fast.several import Several
@@ -150,9 +150,11 @@ class Native(User):
                 self._several.end(watch)
             return
         if watch is not None:
+            begun = not watch.failed
             for end in watch.ends_so_far():
                 bring_back(self, watch.plan.source, end)
-            if watch.failed:
+                begun = begun and has_begun(watch.plan.source, end.slots)
+            if not begun:
                 return
         if self._on_start_begun:
             with quits.within(quits.ON_STOP):
@@ -310,7 +312,8 @@ def _plan_with_on_start(user: Any) -> tuple[Plan, Row] | None:
 
 def _made(user: Any, recorded: recording.Plan) -> Plan:
     fleet.running()
-    apply_session(user, recorded)
+    if recorded.set_up is not None:
+        apply_session(user, recorded.set_up)
     recorded.http_version_in_name = options.names_http_version(options.of_user(user))
     plan = Plan(recorded, _pool_arguments(user))
     waits.draw(plan, user)

@@ -24,6 +24,7 @@ from opscore_fast import fleet, quits
 from opscore_fast._core import Plan
 from opscore_fast.http_session import HttpSession
 from opscore_fast.recording.client import LOCUSTS
+from opscore_fast.recording.record import has_begun
 from opscore_fast.recording.refusal import NotRecordable
 from opscore_fast.remembered import bring_back, cookies_of
 
@@ -234,12 +235,16 @@ class Several:
         try:
             for end in ends():
                 left = self._left.pop(end.agent, None)
-                if end.why != fleet.ON_START_RAISED:
+                if end.why != fleet.ON_START_RAISED and self._has_begun(end):
                     pool.spawn(self._stop_one, end, left)
                     pool.wait_available()  # before the next is taken, which would be lost
             pool.join()
         finally:
             pool.kill()
+
+    def _has_begun(self, end: fleet.End) -> bool:
+        assert self.watch is not None
+        return has_begun(self.watch.plan.source, end.slots)
 
     def _stop_one(self, end: fleet.End, left: Left | None) -> None:
         assert self.watch is not None

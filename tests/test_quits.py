@@ -209,6 +209,28 @@ def test_no_on_stop_of_who_has_not_begun(app: Listener, tmp_path: Path) -> None:
         assert not counted(app, environment)
 
 
+def test_on_stop_of_who_is_stopped_in_a_native_on_start(app: Listener, tmp_path: Path) -> None:
+    """It knows what on_start had set by then."""
+    on_start = "self.state = 'waits'; time.sleep(60); self.state = 'ready'"
+    attributes = f"{NATIVELY}; state = 'new'"
+    module = module_of(tmp_path, attributes, on_start=on_start, on_stop="done.append(self.state)")
+    with begun(app, module, 2, 0) as environment:
+        wait_until(lambda: environment.stats.get("start", "GET").num_requests == 8)
+        assert environment.runner is not None
+        environment.runner.quit()
+        assert same(counted(app, environment), "start", "stop", "stopped") == 8
+    assert module.done == ["waits"] * 8
+
+
+def test_no_on_stop_of_agents_that_have_not_begun(app: Listener, tmp_path: Path) -> None:
+    """Agents of a user that is stopped before their native on_start."""
+    module = module_of(tmp_path, "agents_per_user = 2000", on_stop="done.append(1)")
+    with begun(app, module, 1, 0) as environment:
+        wait_until(lambda: environment.runner.user_count and agents.fleet.running().living)
+        environment.runner.quit()
+        assert same(counted(app, environment), "start", "stop", "stopped") < 2000
+
+
 # In tasks
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import locust  # isort: skip  # noqa: F401
 
 import json
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from test_recording import Adapter, module_of, new_user
 
 from opscore_fast import _core
 from opscore_fast.recording.plan import NOTHING, Plan
-from opscore_fast.recording.record import NotRecordable, put_back, record, slot_values
+from opscore_fast.recording.record import NotRecordable, has_begun, put_back, record, slot_values
 from opscore_fast.recording.set_up import Differs, Kept, Merger
 
 GOOD = Answer(200, '{"token": "t\\"1", "n": 3, "list": [1], "none": null}')
@@ -395,6 +396,91 @@ def test_what_users_have_before_on_start_is_their_own(tmp_path: Path) -> None:
     other.client.headers["X-More"] = "c"
     with pytest.raises(NotRecordable, match="other headers"):
         slot_values(other, plan)
+
+
+STOPPED = """
+    state, tries = "new", 0
+    def on_start(self):
+        self.items, self.deep = [], {"a": 1}
+        r = self.client.post("/1")
+        self.state, self.deep["b"] = "known", r.text
+        self.items.append(r.text)
+        self.client.headers["Authorization"] = f"Bearer {r.text}"
+        self.client.post("/2")
+        self.items.append(f"{r.text}-2")
+        self.ok = r.status_code == 200
+        self.client.verify = False
+        time.sleep(0.01)
+        self.state = "ready"
+        if not r.ok:
+            raise StopUser()
+        self.items = [r.text]
+        self.client.get("/4")
+        self.token = r.text
+    @task
+    def t(self):
+        self.client.get("/t", headers={"X": self.token})
+    def on_stop(self):
+        pass
+    """
+
+
+class Stopped(BaseException):
+    """What ends an on_start where it waits."""
+
+
+class _Cut(Adapter):
+    """Ends it with the request of that number."""
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        if len(self.requests) == self.number:
+            raise Stopped
+        return super().send(*args, **kwargs)
+
+
+@pytest.mark.parametrize("answer", [GOOD, BAD])
+@pytest.mark.parametrize("number", [None, 0, 1, 2, 3])
+def test_on_stop_of_who_is_stopped_in_on_start(
+    tmp_path: Path, number: int | None, answer: Answer
+) -> None:
+    """It sees what on_start had set when it was to wait. number: of requests before that."""
+    theirs = new_user(module_of(tmp_path, STOPPED, "locust", "HttpUser"), {})
+    adapter = _Cut([answer] * 9)
+    adapter.number = number
+    theirs.client.mount("http://", adapter)
+    with suppress(Stopped, StopUser):
+        theirs.on_start()
+    ours = module_of(tmp_path, STOPPED, "opscore_fast", "HttpUser")
+    plan = record(new_user(ours, {}), start=True)
+    _core.Plan(plan, {})
+
+    def answered(_: Sent) -> Answer:
+        if len(agent.sent) - 1 == number:
+            raise Stopped
+        return answer
+
+    user = new_user(ours, {})
+    row = tuple(UNSET if value is ... else value for value in slot_values(user, plan))
+    agent = Agent(plan, row, answered)
+    assert not has_begun(plan, tuple(... if v is UNSET else v for v in agent.slots))
+    with suppress(Stopped):
+        agent.run(plan.start)
+    slots = tuple(... if value is UNSET else value for value in agent.slots)
+    assert has_begun(plan, slots)
+    put_back(user, plan, slots)
+    assert kept_of(user) == kept_of(theirs)
+
+
+def kept_of(user: Any) -> dict[str, Any]:
+    """What an on_stop may want of a user."""
+    others = ("environment", "client", "fixtures")
+    own = {
+        name: value
+        for name, value in vars(user).items()
+        if not name.startswith("_") and name not in others
+    }
+    client = user.client
+    return {**own, "header": client.headers.get("Authorization"), "verify": client.verify}
 
 
 CHANGED = {

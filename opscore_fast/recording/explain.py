@@ -22,6 +22,7 @@ from opscore_fast.recording.plan import (
     Value,
     Wait,
 )
+from opscore_fast.recording.set_up import PROGRESS
 
 _SIGNS = {
     Test.EQ: "==", Test.NE: "!=", Test.LT: "<", Test.LE: "<=", Test.GT: ">", Test.GE: ">=",
@@ -93,7 +94,7 @@ def explain(plan: Plan) -> str:
     """Return a text of several lines: tasks, steps, what varies in each and from where, waits."""
     words = _Words(plan)
     lines = [f"{plan.user_class} (as {'HttpUser' if plan.style == 'http' else 'FastHttpUser'})"]
-    for slot in plan.slots:
+    for slot in (one for one in plan.slots if one.path != PROGRESS):
         lines.append(f"  of each agent: self.{'.'.join(map(str, slot.path))}")
     for task_set in plan.sets:
         lines += _of_set(plan, task_set)
@@ -164,6 +165,8 @@ def _of_step(words: _Words, step: Instruction) -> str:
     if step.op is Op.SLEEP:
         return f"sleeps {a} s"
     if step.op is Op.MOVE and step.dst < len(plan.slots):
+        if plan.slots[step.dst].path == PROGRESS:
+            return ""
         return f"{words.operand(step.dst)} = {a}"
     if step.op in (Op.SUCCESS, Op.STOP, Op.END):
         return {Op.SUCCESS: "success", Op.STOP: "the user stops", Op.END: "end"}[step.op]

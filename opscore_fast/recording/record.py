@@ -17,6 +17,7 @@ from opscore_fast.recording.runtime import Runtime
 from opscore_fast.recording.set_up import (
     HEADERS,
     MISSING,
+    PROGRESS,
     Path,
     SetUp,
     in_python,
@@ -88,7 +89,9 @@ def _left(set_up: SetUp | None) -> set[Path]:
     """Return the paths of what a recorded on_start leaves and slots keep."""
     if set_up is None:
         return set()
-    return {one.path for made in (set_up.attributes, set_up.headers) for one in kept_in(made)}
+    made = [part for one in (set_up, *set_up.so_far) for part in (one.attributes, one.headers)]
+    paths = {kept.path for part in made for kept in kept_in(part)}
+    return paths | {PROGRESS}
 
 
 def _difference(first: Plan, second: Plan) -> tuple[str, str]:
@@ -188,10 +191,25 @@ def _value(user: Any, path: tuple[str | int, ...]) -> Any:
     return value
 
 
+def has_begun(plan: Plan, values: tuple[Any, ...]) -> bool:
+    """Return whether an agent, from what it remembers, has begun with its on_start. It is told of
+    classes with an on_stop.
+    """
+    return _progress(plan, values) is not ...
+
+
+def _progress(plan: Plan, values: tuple[Any, ...]) -> Any:
+    for slot, value in zip(plan.slots, values, strict=True):
+        if slot.path == PROGRESS:
+            return value
+    return None
+
+
 def put_back(user: Any, plan: Plan, values: tuple[Any, ...]) -> None:
     """Set the attributes of a user that tasks have set, from what its agent remembers.
 
-    If on_start is part of the plan, set what that has left, too.
+    If on_start is part of the plan, set what that has left, too: so far, if the agent has not come
+    to its end.
     """
     values = tuple(
         in_python(value, slot.types) for slot, value in zip(plan.slots, values, strict=True)
@@ -204,8 +222,10 @@ def put_back(user: Any, plan: Plan, values: tuple[Any, ...]) -> None:
 
 
 def _set_up(user: Any, plan: Plan, values: tuple[Any, ...]) -> None:
-    made = plan.set_up
+    made, progress = plan.set_up, _progress(plan, values)
     assert made is not None
+    if isinstance(progress, int):
+        made = made.so_far[progress]
     slots = {slot.path: value for slot, value in zip(plan.slots, values, strict=True)}
     for name, form in made.attributes.items():
         value = restored(form, slots)
@@ -216,11 +236,10 @@ def _set_up(user: Any, plan: Plan, values: tuple[Any, ...]) -> None:
         user.client.headers = CaseInsensitiveDict(
             {name: value for name, value in headers.items() if value is not MISSING}
         )
-        apply_session(user, plan)
+        apply_session(user, made)
 
 
-def apply_session(user: Any, plan: Plan) -> None:
+def apply_session(user: Any, made: SetUp) -> None:
     """Set what a recorded on_start sets of the session for all agents."""
-    if plan.set_up is not None:
-        for name, value in plan.set_up.session.items():
-            setattr(user.client, name, value)
+    for name, value in made.session.items():
+        setattr(user.client, name, value)

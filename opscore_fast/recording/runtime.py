@@ -138,6 +138,7 @@ class Runtime:
         self.request_name: Any = None
         self.open_requests: list[Any] = []
         self.in_block = False  # of a caught request
+        self.before_wait: Callable[[], None] | None = None
 
     # Where we are
 
@@ -178,6 +179,8 @@ class Runtime:
     ) -> Ref:
         """Append a step; returns its result. line: of the locustfile, if it is not that which
         is executed."""
+        if op in (Op.REQUEST, Op.SLEEP) and self.before_wait is not None:
+            self.before_wait()
         if self._read is not None:  # the whole is checked where no member is asked for at once
             step, self._read = self._read, None
             self.need(self.take(step, Take.JSON, ()), ("the response is no JSON",), ValueError)

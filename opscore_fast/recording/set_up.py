@@ -23,6 +23,10 @@ MISSING: Any = object()
 HEADERS = "client.headers"
 """First step of the path of a header of the session."""
 
+PROGRESS = ("on_start()",)
+"""Path of the slot that tells how far an agent has come in its on_start: None is the end, a number
+an index of what it has left where it waits; unset: it has not begun."""
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -44,6 +48,8 @@ class SetUp:
     """Constants among the session's attributes, by name: auth, verify, cert."""
     own_headers: tuple[str, ...] = ()
     """Headers that a user's session has before."""
+    so_far: list[SetUp] = field(default_factory=list)
+    """What is left where on_start waits, if an on_stop may want that."""
 
 
 class Differs(Exception):

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
-from opscore_fast.recording.branches import Ref
+from opscore_fast.recording.branches import Input, Ref, const
 from opscore_fast.recording.plan import SCALARS, Kind, Op
 from opscore_fast.recording.runtime import Runtime
-from opscore_fast.recording.set_up import HEADERS, MISSING, Kept, Merger, Path, SetUp, Types
+from opscore_fast.recording.set_up import (
+    HEADERS,
+    MISSING,
+    PROGRESS,
+    Kept,
+    Merger,
+    Path,
+    SetUp,
+    Types,
+)
 from opscore_fast.recording.symbols import (
     Cond,
     Json,
@@ -50,6 +59,45 @@ class Way:
             name: self._left((HEADERS, name), value) for name, value in (self.headers or {}).items()
         }
         return SetUp(attributes, headers, dict(self.session))
+
+    def note_end(self) -> None:
+        """Have the agent remember that it has come to the end."""
+        self._note(const(None))
+
+    def note_so_far(self, places: list[SetUp]) -> None:
+        """Have slots keep what is there as the agent waits, where it may be stopped.
+
+        places: what is there at each such place, which is added to.
+        """
+        here = SetUp(
+            self._members((), self.attributes),
+            self._members((HEADERS,), self.headers or {}),
+            dict(self.session),
+        )
+        if here not in places:
+            places.append(here)
+        self._note(const(places.index(here)))
+
+    def _note(self, operand: Input) -> None:
+        self._kinds.setdefault(PROGRESS, Kind.UNSET)
+        self._rt.emit(Op.MOVE, a=operand, slot=PROGRESS)
+
+    def _members(self, path: Path, members: Mapping[Any, Any]) -> dict[Any, Any]:
+        found = {key: self._so_far((*path, key), value) for key, value in members.items()}
+        return {key: value for key, value in found.items() if value is not MISSING}
+
+    def _so_far(self, path: Path, value: Any) -> Any:
+        """Return what stands for a value as it is now; MISSING of what is not kept."""
+        if type(value) is dict and all(isinstance(key, str | int) for key in value):
+            return self._members(path, value)
+        if type(value) in (list, tuple):
+            return type(value)(self._members(path, dict(enumerate(value))).values())
+        known = self._kept.get(path)
+        whole = isinstance(value, Json) and value.kind is Kind.UNSET and not value.path
+        keeps = isinstance(value, Sym) or (isinstance(value, Native) and value.stands_for)
+        if (known is not None and known[0] is value) or (keeps and not whole):
+            return self._keep(path, value)
+        return self._left(path, value) if type(value) in SCALARS else MISSING
 
     def _left(self, path: Path, value: Any) -> Any:
         if isinstance(value, Native):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
 
 import inspect
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -87,16 +88,23 @@ class Recorder:
         own = tuple(session_headers(self.user))
         function: Any = cls.on_start
         ways: list[SetUp] = []
+        so_far: list[SetUp] = []
+        stops: Any = cls.on_stop
 
         def run() -> None:
             way = Way(rt, slots.kinds, slots.types, self.merger.slots)
             agent = Agent(rt, self.user, slots, way)
+            if stops is not User.on_stop:
+                rt.before_wait = partial(way.note_so_far, so_far)
             try:
                 rt.rewritten(function)(agent)
             except StopUser:
-                way.left()  # on_stop may want it
+                if rt.before_wait is not None:
+                    rt.before_wait()
                 raise
             ways.append(way.left())
+            if rt.before_wait is not None:
+                way.note_end()
 
         if not isinstance(function, FunctionType):
             raise NotRecordable(*place_of(cls), "on_start", "only functions are recorded")
@@ -111,7 +119,7 @@ class Recorder:
             what = ".".join(map(str, differs.path))
             why = "it is a text or number one time, and something else another time"
             raise NotRecordable(*place, what, why) from None
-        made.own_headers = own
+        made.own_headers, made.so_far = own, so_far
         return made
 
     def _choice(self, task: Any, owner: type[LocustTaskSet] | None) -> tuple[str, int]:
