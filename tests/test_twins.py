@@ -690,3 +690,29 @@ def test_task_sets_that_are_refused(
     pair: Twins, tmp_path: Path, style: str, body: str, why: str
 ) -> None:
     assert why in refused(pair, tmp_path, style, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (
+            "@task\nclass T(TaskSet):\n    @task\n    def a(self): pass\n    {}",
+            "def on_stop(self): 0",
+        ),
+        ("@task\nclass T(TaskSet):\n    {}\n    tasks = [print]", "def wait(self): 0"),
+        ("@task\n{}\n    x = 1\n    def helper(self): 0", "class T(TaskSet):"),
+        ("@task\ndef t(self): pass\n{}", "def context(self): return {'a': 1}"),
+    ],
+)
+def test_the_line_of_what_is_refused_as_a_whole(
+    pair: Twins, tmp_path: Path, body: str, line: str
+) -> None:
+    """Of a module that is not known by its name, too."""
+    ours = module_of(
+        *(tmp_path, class_of("HttpUser", body.format(line)), "opscore_fast", "HttpUser")
+    )
+    with pytest.raises(NotRecordable) as caught:
+        pair.by_agent(ours, {}, [], 2)
+    assert caught.value.file == ours.__file__
+    lines = Path(caught.value.file).read_text().split("\n")
+    assert lines[caught.value.line - 1].strip() == line

@@ -12,7 +12,7 @@ from opscore_fast.http_session import HttpSession
 from opscore_fast.recording.branches import Builder
 from opscore_fast.recording.client import AUTH, session_auth, session_headers, shape
 from opscore_fast.recording.plan import SCALARS, Kind, Plan, kind_of_constant
-from opscore_fast.recording.refusal import NotRecordable
+from opscore_fast.recording.refusal import NotRecordable, place_of_class, place_of_method
 from opscore_fast.recording.runtime import Runtime
 from opscore_fast.recording.set_up import (
     HEADERS,
@@ -24,7 +24,7 @@ from opscore_fast.recording.set_up import (
     kept_in,
     restored,
 )
-from opscore_fast.recording.tasks import Recorder, place_of
+from opscore_fast.recording.tasks import Recorder
 from opscore_fast.sessions import FastHttpSession
 
 __all__ = ["NotRecordable", "record", "slot_values"]
@@ -109,12 +109,13 @@ def _check_session(user: Any) -> None:
     session, cls = user.client, type(user)
 
     def refuse(construct: str, why: str, instead: str = "") -> NotRecordable:
-        return NotRecordable(*place_of(cls), construct, why, instead)
+        return NotRecordable(*place_of_class(cls), construct, why, instead)
 
     for name in ("wait", "run", "start", "stop", "context"):
         module = getattr(cls, name).__module__
         if module.partition(".")[0] not in ("locust", "opscore_fast"):
-            raise refuse(f"{cls.__name__}.{name}", "it is not Locust's own")
+            place = place_of_method(cls, name)
+            raise NotRecordable(*place, f"{cls.__name__}.{name}", "it is not Locust's own")
     if type(session) not in (HttpSession, FastHttpSession):
         raise refuse("client", f"a {type(session).__name__} is not recorded")
     if session._proxy is not None or session._by_libcurl or session._scheme_auth is not None:
@@ -141,12 +142,12 @@ def slot_values(user: Any, plan: Plan) -> tuple[Any, ...]:
 
     Raises NotRecordable where it has other attributes than the user that was recorded.
     """
-    place = place_of(type(user))
 
     def refuse(path: tuple[str | int, ...], why: str) -> NotRecordable:
         shown = ".".join(str(step) for step in path)
         return NotRecordable(
-            *place, shown, why, "have on_start set the same attributes for every user"
+            *place_of_class(type(user)),
+            *(shown, why, "have on_start set the same attributes for every user"),
         )
 
     if str(user.client.base_url) != plan.base_url:

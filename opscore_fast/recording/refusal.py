@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import linecache
+import re
+from types import FunctionType
 from typing import Any
 
 
@@ -32,3 +36,31 @@ def place_of_function(function: Any) -> tuple[str, int]:
     if code is None:
         return str(getattr(function, "__module__", "?")), 0
     return code.co_filename, code.co_firstlineno
+
+
+def place_of_method(cls: type, name: str) -> tuple[str, int]:
+    """Return the file and the line of a method, wherever a class has it from; as well as can be."""
+    found = getattr(cls, name)
+    return place_of_function(found) if hasattr(found, "__code__") else place_of_class(cls)
+
+
+def place_of_class(cls: type) -> tuple[str, int]:
+    """Return the file and the line of a class.
+
+    The code of its methods knows it, also where two locustfiles are modules of one name.
+    """
+    own = [one for one in vars(cls).values() if isinstance(one, FunctionType)]
+    first = min(
+        (one.__code__ for one in own if one.__qualname__.startswith(f"{cls.__qualname__}.")),
+        key=lambda code: code.co_firstlineno,
+        default=None,
+    )
+    if first is not None:
+        lines = linecache.getlines(first.co_filename)[: first.co_firstlineno]
+        begins = re.compile(rf"\s*class\s+{cls.__name__}\b")
+        found = [number for number, line in enumerate(lines, 1) if begins.match(line)]
+        return first.co_filename, found[-1] if found else first.co_firstlineno
+    try:
+        return inspect.getsourcefile(cls) or "", inspect.getsourcelines(cls)[1]
+    except (OSError, TypeError):
+        return cls.__module__, 0

@@ -18,7 +18,12 @@ from locust.user.task import TaskSet as LocustTaskSet
 from opscore_fast.recording.branches import Builder
 from opscore_fast.recording.client import Agent, Slots, TaskSetSelf, session_headers
 from opscore_fast.recording.plan import NOTHING, Pace, Plan, TaskSet, Wait
-from opscore_fast.recording.refusal import NotRecordable, place_of_function
+from opscore_fast.recording.refusal import (
+    NotRecordable,
+    place_of_class,
+    place_of_function,
+    place_of_method,
+)
 from opscore_fast.recording.runtime import Runtime
 from opscore_fast.recording.set_up import Differs, Merger, Path, SetUp
 from opscore_fast.recording.start import Way, merged
@@ -80,7 +85,7 @@ class Recorder:
         for task in cls.tasks:
             own.choices.append(self._choice(task, None))
         if not own.choices:
-            raise NotRecordable(*place_of(cls), cls.__name__, "it has no tasks")
+            raise NotRecordable(*place_of_class(cls), cls.__name__, "it has no tasks")
 
     def _record_start(self, cls: type[User]) -> SetUp:
         """Record on_start; returns what it leaves."""
@@ -107,7 +112,7 @@ class Recorder:
                 way.note_end()
 
         if not isinstance(function, FunctionType):
-            raise NotRecordable(*place_of(cls), "on_start", "only functions are recorded")
+            raise NotRecordable(*place_of_class(cls), "on_start", "only functions are recorded")
         self.plan.start = len(self.trees)
         self.trees.append((function.__name__, rt.record(run, function)))
         place = place_of_function(function)
@@ -133,7 +138,7 @@ class Recorder:
             return self._programs[key]
         if not isinstance(task, FunctionType):
             raise NotRecordable(
-                *place_of(type(self.user)), str(task), "only functions are recorded"
+                *place_of_class(type(self.user)), str(task), "only functions are recorded"
             )
         rt = self.rt
 
@@ -160,14 +165,14 @@ class Recorder:
             base = SequentialTaskSet if made.sequential else LocustTaskSet
             if getattr(cls, name) is not getattr(base, name):
                 raise NotRecordable(
-                    *place_of(cls), f"{cls.__name__}.{name}", "it is not Locust's own"
+                    *place_of_method(cls, name), f"{cls.__name__}.{name}", "it is not Locust's own"
                 )
         if cls.on_start is not LocustTaskSet.on_start:
             made.on_start = self._program(cls.on_start, cls)
         for task in cls.tasks:
             made.choices.append(self._choice(task, cls))
         if not made.choices:
-            raise NotRecordable(*place_of(cls), cls.__name__, "it has no tasks")
+            raise NotRecordable(*place_of_class(cls), cls.__name__, "it has no tasks")
         return index
 
     def lower(self, builder: Builder) -> None:
@@ -180,10 +185,3 @@ def _defaults(user: Any, ways: list[SetUp]) -> dict[str, Any]:
     """Return what a user has of the attributes that on_start sets, without it."""
     names = {name for way in ways for name in way.attributes}
     return {name: getattr(user, name) for name in names if hasattr(user, name)}
-
-
-def place_of(cls: type) -> tuple[str, int]:
-    try:
-        return inspect.getsourcefile(cls) or "", inspect.getsourcelines(cls)[1]
-    except (OSError, TypeError):
-        return cls.__module__, 0
