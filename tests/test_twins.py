@@ -500,6 +500,49 @@ class T(SequentialTaskSet):
         return self.client.get('/prop')
 """,
     """
+@task
+class T(SequentialTaskSet):
+    @task
+    class N(SequentialTaskSet):
+        def on_start(self):
+            self.user.n += 1
+            self.client.get('/start')
+            if self.user.n < 10: raise ValueError('not yet')
+        @task
+        def x(self):
+            self.client.get('/x')
+            raise StopUser()
+    @task
+    def a(self):
+        self.client.get('/a')
+    @task
+    class Between(SequentialTaskSet):
+        @task
+        class Fails(SequentialTaskSet):
+            def on_start(self):
+                assert False, 'never'
+            @task
+            def y(self):
+                self.client.get('/y')
+        @task
+        def b(self):
+            self.client.get('/b')
+            if self.user.n > 8: raise StopUser()
+            self.user.n += 1
+""",
+    """
+@task
+class N(SequentialTaskSet):
+    def on_start(self):
+        self.user.n += 1
+        self.client.get('/start')
+        if self.user.n < 10: raise ValueError('not yet')
+    @task
+    def x(self):
+        self.client.get('/x')
+        raise StopUser()
+""",
+    """
 BASE = '/base'
 PATHS = ['/p1', '/p2']
 COUNTS = {'x': 1}
@@ -648,6 +691,19 @@ class T(TaskSet):
         self.interrupt(reschedule=True)
 """,
         "interrupt",
+    ),
+    (
+        """
+@task
+class T(TaskSet):
+    def on_start(self):
+        self.client.get('/s')
+        raise RescheduleTask()
+    @task
+    def a(self):
+        raise StopUser()
+""",
+        ": RescheduleTask",
     ),
     (
         """

@@ -299,6 +299,8 @@ static uint32_t choose(opf_agent *agent)
         const opf_choice *choice = &set->choices[which];
         if (choice->program != OPF_NOTHING)
             return choice->program;
+        agent->outer = agent->set;
+        agent->outer_next = agent->next;
         agent->set = choice->set;
         agent->next = 0;
         if (plan->sets[agent->set].on_start != OPF_NOTHING) {
@@ -570,12 +572,21 @@ static bool has_failed_to_start(const opf_agent *agent)
            !frame->whole;
 }
 
+/* A task set whose on_start has raised an exception is left, as a task of the set around it. */
+static void leave_set(opf_agent *agent)
+{
+    agent->set = agent->outer;
+    agent->next = agent->outer_next;
+    agent->in_set_up = false;
+}
+
 /* Ends a task and waits. Without a wait the next begins at once if this one has left the thread to
  * others by a request, else after their turn. */
 static void end_task(opf_agent *agent)
 {
     uint64_t now = opf_clock_mono();
-    bool sent = agent->frame->sent, failed = has_failed_to_start(agent);
+    bool sent = agent->frame->sent, whole = agent->frame->whole;
+    bool failed = has_failed_to_start(agent);
     settle(agent);
     opf_frame_give(agent->crew, agent->frame);
     agent->frame = NULL;
@@ -583,6 +594,8 @@ static void end_task(opf_agent *agent)
         leave(agent, failed ? OPF_END_ON_START : OPF_END_ASKED);
         return;
     }
+    if (agent->in_set_up && !whole)
+        leave_set(agent);
     uint64_t wait = agent->in_set_up ? 0 : draw_wait(agent, now);
     if (sent && !wait)
         run(agent);

@@ -51,11 +51,12 @@ typedef struct opf_agent {
     opf_agent_state state;
     bool stops; /* as stop says */
     opf_stop stop;
-    bool begun;     /* the plan's start was chosen */
-    uint32_t set;   /* the task set it is in */
-    uint32_t next;  /* choice of a sequential one */
-    bool in_set_up; /* an on_start is under way: no wait behind it */
-    bool paced;     /* the next two count */
+    bool begun;                 /* the plan's start was chosen */
+    uint32_t set;               /* the task set it is in */
+    uint32_t next;              /* choice of a sequential one */
+    uint32_t outer, outer_next; /* the set that it was chosen in, and the choice there */
+    bool in_set_up;             /* an on_start is under way: no wait behind it */
+    bool paced;                 /* the next two count */
     uint64_t paced_ns, paced_wait_ns;
     uint64_t begins; /* monotonic ns */
 } opf_agent;

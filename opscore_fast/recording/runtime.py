@@ -139,6 +139,7 @@ class Runtime:
         self.open_requests: list[Any] = []
         self.in_block = False  # of a caught request
         self.before_wait: Callable[[], None] | None = None
+        self.starts = False  # an on_start is recorded
 
     # Where we are
 
@@ -793,10 +794,12 @@ class Runtime:
         return place
 
     def _end_by(self, error: Exception) -> None:
-        if isinstance(error, RescheduleTask):  # the task is over, and the user waits
+        if (
+            isinstance(error, RescheduleTask) and not self.starts
+        ):  # the task is over, and the user waits
             self.emit(Op.END)
             return
-        if not self.is_own(error) or isinstance(error, _LOCUSTS_WAYS):
+        if not self.is_own(error) or isinstance(error, (*_LOCUSTS_WAYS, RescheduleTask)):
             raise NotRecordable(*self._place_of(error), type(error).__name__, f"{error}") from error
         parts: Parts = ()
         if len(error.args) == 1:

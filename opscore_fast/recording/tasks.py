@@ -97,6 +97,7 @@ class Recorder:
         stops: Any = cls.on_stop
 
         def run() -> None:
+            rt.starts = True
             way = Way(rt, slots.kinds, slots.types, self.merger.slots)
             agent = Agent(rt, self.user, slots, way)
             if stops is not User.on_stop:
@@ -132,8 +133,10 @@ class Recorder:
             return "set", self._set(task)
         return "program", self._program(task, owner)
 
-    def _program(self, task: Any, owner: type[LocustTaskSet] | None) -> int:
-        key = task, owner
+    def _program(
+        self, task: Any, owner: type[LocustTaskSet] | None, *, starts: bool = False
+    ) -> int:
+        key = task, owner, starts
         if key in self._programs:
             return self._programs[key]
         if not isinstance(task, FunctionType):
@@ -143,6 +146,7 @@ class Recorder:
         rt = self.rt
 
         def run() -> Any:
+            rt.starts = starts
             agent = Agent(rt, self.user, self.slots)
             instance = agent if owner is None else TaskSetSelf(rt, owner, agent)
             return rt.rewritten(task)(instance)
@@ -168,7 +172,7 @@ class Recorder:
                     *place_of_method(cls, name), f"{cls.__name__}.{name}", "it is not Locust's own"
                 )
         if cls.on_start is not LocustTaskSet.on_start:
-            made.on_start = self._program(cls.on_start, cls)
+            made.on_start = self._program(cls.on_start, cls, starts=True)
         for task in cls.tasks:
             made.choices.append(self._choice(task, cls))
         if not made.choices:
