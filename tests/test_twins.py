@@ -18,12 +18,15 @@ from helpers_twins import (
     ATTRIBUTES,
     STYLES,
     Twins,
+    class_of,
     module_of,
     refused,
     same,
     text_of,
     twins,
 )
+
+from opscore_fast.recording.refusal import NotRecordable
 
 
 @pytest.fixture(scope="module")
