@@ -192,7 +192,7 @@ BAD = [
     ("programs.0.code", [], ValueError, "can't be run"),
     ("programs.0.code.0", None, AttributeError, "op"),
     ("programs.0.code.0", Instruction(Op.JUMP, target=99), ValueError, "can't be run"),
-    ("programs.0.code.0", Instruction(40), ValueError, "can't be run"),  # type: ignore[arg-type]
+    ("programs.0.code.0", Instruction(max(Op) + 1), ValueError, "can't be run"),  # type: ignore[arg-type]
     ("sets", [], ValueError, "can't be run"),
     ("sets.0.choices.0", ("task", 0), ValueError, 'not of a "task"'),
     ("sets.0.choices.0", ("program", 2), ValueError, "can't be run"),
