@@ -12,6 +12,7 @@ from helpers_standin import NOTIFY, STATE, running_standin
 
 LOCUSTFILE = """
 import os, random, time, uuid
+import gevent
 from datetime import UTC, datetime
 from locust import constant, events, task
 from locust.exception import StopUser
@@ -179,14 +180,15 @@ def test_stop_user_in_a_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [(), ("--stop-timeout", "10")])
 def test_stop_while_on_starts_are_under_way(tmp_path: Path, options: tuple[str, ...]) -> None:
     """Those under way come to their end; no other begins."""
+    quits = "gevent.spawn(self.environment.runner.quit)"
     locustfile = write(
         *(tmp_path, "agents_per_user = 5000"),
-        python=IN_PYTHON,
+        python=f"{IN_PYTHON}; self.number == 250 and {quits}",
         on_start="time.sleep(0.5)",
         on_stop=ON_STOP,
     )
-    output, names, _ = counted(tmp_path, locustfile, "-u", "2", "-r", "2", "-t", "2s", *options)
-    assert 200 <= names["REGISTER"] < 10_000
+    output, names, _ = counted(tmp_path, locustfile, "-u", "2", "-r", "2", "-t", "50s", *options)
+    assert 250 <= names["REGISTER"] < 10_000
     assert names["REGISTER"] == names["DEREGISTER"] == len(set(stopped_ids(output)))
 
 
