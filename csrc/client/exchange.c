@@ -229,6 +229,12 @@ static void file_message(opf_exchange *exchange)
         result->body = opf_message_body(message, &result->body_len);
 }
 
+void opf_exchange_refile(opf_exchange *exchange)
+{
+    if (exchange->result.head_ns)
+        file_message(exchange);
+}
+
 static void make_due(opf_exchange *exchange)
 {
     opf_engine *engine = exchange->engine;

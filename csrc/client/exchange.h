@@ -72,6 +72,9 @@ void opf_exchange_ask(opf_exchange *exchange);
 /* Makes done due for a stream whose headers are there, or whose body has grown. */
 void opf_exchange_tell(opf_exchange *exchange);
 
+/* Brings the result of a stream whose headers were told up to date: its memory may have moved. */
+void opf_exchange_refile(opf_exchange *exchange);
+
 /* Takes an exchange whose connection or place in the queue goes away out of everything; done is not
  * called. */
 void opf_exchange_let_go(opf_exchange *exchange);

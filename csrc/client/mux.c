@@ -166,6 +166,11 @@ static void on_came(opf_h2_stream *h2)
     deliver(s);
 }
 
+static void on_moved(opf_h2_stream *h2)
+{
+    opf_exchange_refile(of(h2)->exchange);
+}
+
 static bool has_body(const opf_exchange *exchange)
 {
     return exchange->open_body || exchange->body_len || exchange->out.len > exchange->head_len;
@@ -225,7 +230,7 @@ static ssize_t on_body(opf_h2_stream *h2, uint8_t *data, size_t size, bool *end)
 }
 
 static const opf_h2_events events = {
-    .sending = on_sending, .body = on_body, .came = on_came, .ended = on_ended};
+    .sending = on_sending, .body = on_body, .came = on_came, .moved = on_moved, .ended = on_ended};
 
 /* The end of a connection */
 

@@ -133,8 +133,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     }
     if (!stream->headers_done && name_len == 14 && memcmp(name, "content-length", 14) == 0)
         take_length(stream, (const char *)value, value_len);
-    if (opf_message_add(stream->message, stream->headers_done, (const char *)name, name_len,
-                        (const char *)value, value_len) == 0)
+    int ret = opf_message_add(stream->message, stream->headers_done, (const char *)name, name_len,
+                              (const char *)value, value_len);
+    if (stream->headers_done && h2->events->moved)
+        h2->events->moved(stream);
+    if (ret == 0)
         return 0;
     fail_stream(stream, OPF_FAIL_NOMEM, NULL);
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;

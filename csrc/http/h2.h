@@ -50,6 +50,9 @@ typedef struct opf_h2_events {
     ssize_t (*body)(opf_h2_stream *stream, uint8_t *data, size_t size, bool *end);
     /* Something of the response has come, and it is not over. */
     void (*came)(opf_h2_stream *stream);
+    /* A trailer has come, maybe not the last: the message's memory may have moved. NULL: nobody
+     * looks at it before the end. */
+    void (*moved)(opf_h2_stream *stream);
     /* The stream is over and on no session any more: its failure tells how it went. */
     void (*ended)(opf_h2_stream *stream);
 } opf_h2_events;

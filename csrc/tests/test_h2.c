@@ -1053,6 +1053,38 @@ TEST(what_was_answered_in_part_is_not_sent_again)
     }
 }
 
+/* Answers, and sends trailers of which the end is missing. */
+static void serve_half_trailers(int fd, int number, void *arg)
+{
+    frame f;
+    uint32_t stream;
+    size_t body;
+    char fields[100 * 5];
+    (void)number, (void)arg;
+    for (size_t i = 0; i < sizeof(fields); i += 5)
+        memcpy(fields + i, "\0\1a\1b", 5);
+    if (frames_begin(fd, NULL, 0) && frames_request(fd, &f, &stream, &body) &&
+        frames_send(fd, FRAME_HEADERS, FRAME_END_HEADERS, stream, BYTES(STATUS_200 "\0\1x\1y")) &&
+        usleep(20000) == 0 &&
+        frames_send(fd, FRAME_HEADERS, FRAME_END_STREAM, stream, fields, sizeof(fields)))
+        peer_wait_closed(fd);
+}
+
+TEST(a_streams_headers_stay_while_trailers_come)
+{
+    client c;
+    download d = {0};
+    CHECK(client_init(&c, serve_half_trailers, NULL));
+    CHECK_EQ_INT(begin_download(&c, &d, false), 0);
+    CHECK(call_drive(c.engine, &d.told, 1));
+    CHECK(has_field(opf_exchange_result(d.exchange), 0, "x", "y"));
+    for (int i = 0; i < 5; i++)
+        CHECK(opf_engine_poll(c.engine, 50) >= 0);
+    CHECK(has_field(opf_exchange_result(d.exchange), 0, "x", "y"));
+    opf_exchange_free(d.exchange);
+    client_fini(&c);
+}
+
 /* One request's end is no other's */
 
 /* Answers every second request and lets the others wait; counts those that are given up. */
