@@ -175,7 +175,7 @@ def test_an_agent_that_stops_itself_in_on_start(
     with begun(app, module, 1, 0) as environment:
         until_working(environment)
         wait_until(lambda: environment.stats.get("stopped", "GET").num_requests)
-        assert environment.stats.get("start", "GET").num_requests == 4
+        wait_until(lambda: environment.stats.get("start", "GET").num_requests == 4)
         assert environment.stats.get("stop", "GET").num_requests == 1
         assert environment.runner is not None
         environment.runner.quit()
@@ -222,15 +222,6 @@ def test_on_stop_of_who_is_stopped_in_a_native_on_start(app: Listener, tmp_path:
     assert module.done == ["waits"] * 8
 
 
-def test_no_on_stop_of_agents_that_have_not_begun(app: Listener, tmp_path: Path) -> None:
-    """Agents of a user that is stopped before their native on_start."""
-    module = module_of(tmp_path, "agents_per_user = 2000", on_stop="done.append(1)")
-    with begun(app, module, 1, 0) as environment:
-        wait_until(lambda: environment.runner.user_count and agents.fleet.running().living)
-        environment.runner.quit()
-        assert same(counted(app, environment), "start", "stop", "stopped") < 2000
-
-
 # In tasks
 
 
@@ -272,7 +263,8 @@ def test_on_stops_end_the_run(
             gevent.spawn(environment.runner.quit)
         until_ended(environment)
         names = counted(app, environment)
-        assert same(names, "start", "stop", "stopped") == module.done.count("behind") == number
+        stopped = same(names, "start", "stop", "stopped")  # of those that have begun
+        assert 0 < stopped == module.done.count("behind") <= number
 
 
 def test_an_on_stop_that_never_ends(app: Listener, tmp_path: Path) -> None:
