@@ -16,6 +16,7 @@ from locust.env import Environment
 from parity import Listen
 from servers import Listener
 from servers.frames import (
+    LARGEST_WINDOW,
     WINDOW,
     Code,
     Setting,
@@ -334,10 +335,13 @@ def test_windows_of_ours(
     assert (len(updates) > 0) == (size > min(window, connection_window) // 2)
 
 
-def test_large_bodies_keep_to_the_windows(http2_script: Listen, connect: Connect) -> None:
+@pytest.mark.parametrize("window", [1000, 65535, LARGEST_WINDOW])
+def test_large_bodies_keep_to_the_windows(
+    http2_script: Listen, connect: Connect, window: int
+) -> None:
     """(The fixture sees to it that no window was overrun.)"""
     size = 3_000_000
-    script = [["preface", {"INITIAL_WINDOW_SIZE": 1000}], ["request"], ["answer", 200, size]]
+    script = [["preface", {"INITIAL_WINDOW_SIZE": window}], ["request"], ["answer", 200, size]]
     port = http2_script([*script, ["drain"]])
     body = b"0123456789" * (size // 10)
     response = connect(port).post("/", data=body)
