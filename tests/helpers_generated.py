@@ -247,7 +247,8 @@ class Body:
             if kind == "json":
                 arguments.append(f"json={self._structure(scope, 0)}")
             elif kind == "data":
-                arguments.append(f"data={self._mapping(scope, TEXTS)}")
+                form = self._mapping(scope, TEXTS)  # without a value it is framed in another way
+                arguments.append(f"data={form.replace('{', '{0: self.d, ', 1)}")
             else:
                 arguments.append(f"data={self._text(scope)}")
         if self._rng.random() < 0.3:

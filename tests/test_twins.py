@@ -9,6 +9,7 @@ from __future__ import annotations
 import locust  # isort: skip  # noqa: F401
 
 import copy
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from helpers_twins import (
     ANSWERS,
     ATTRIBUTES,
     STYLES,
+    Answer,
     Twins,
     class_of,
+    difference,
     module_of,
     refused,
     same,
@@ -775,3 +778,37 @@ def test_the_line_of_what_is_refused_as_a_whole(
     assert caught.value.file == ours.__file__
     lines = Path(caught.value.file).read_text().split("\n")
     assert lines[caught.value.line - 1].strip() == line
+
+
+# rest()
+
+RESTS = [
+    "assert r.js['k'] == 'v', 'bad k,'", "if r.js['k'] != 'v': raise ValueError(f'x{r.ok}')",
+    "pass", "self.helper(r)", "if r.js is None: return\nassert r.js['k']", "assert 'k' in r.js",
+    "x = r.js['k']['z']\nself.client.get('/z')", "assert r.js.get('k') == 'v'",
+]  # fmt: skip
+
+REST_BODIES = ['{"k": "v"}', "{}", "[]", "null", "", "no JSON", '{"k": 5}', "3"]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("block", RESTS)
+def test_rest(pair: Twins, tmp_path: Path, style: str, block: str) -> None:
+    """The texts of failures are the same but for the locustfile's own name."""
+    lines = "".join(f"        {line}\n" for line in block.split("\n"))
+    body = (
+        "@task\ndef t(self):\n    with self.rest('POST', '/r', json={'a': self.token}) as r:\n"
+        f"{lines}def helper(self, r):\n    assert r.js['k'] == 'v'\n"
+    )
+    answers = [Answer(200, text, at="/r") for text in REST_BODIES]
+    answers += [Answer(404, '{"k": 1}', at="/r"), Answer(500, "oops", at="/r")]
+    theirs = module_of(tmp_path, text_of(style, body), "locust", style)
+    ours = module_of(tmp_path, text_of(style, body), "opscore_fast", style)
+    expected = pair.by_locust(theirs, copy.deepcopy(ATTRIBUTES), answers, len(answers))
+    got = pair.by_agent(ours, copy.deepcopy(ATTRIBUTES), answers, len(answers))
+    for seen in (expected, got):
+        seen.failures = sorted(
+            (method, name, re.sub(r"twin_\d+", "twin", text), times)
+            for method, name, text, times in seen.failures
+        )
+    assert got == expected, difference(expected, got)

@@ -52,6 +52,9 @@ from opscore_fast.urls import with_params
 AUTH = "client.auth"
 """First step of a slot's path: the Authorization header of the session."""
 
+_PROTOCOL_RELATIVE = "protocol-relative targets are not origin-form"
+"""What geventhttpclient says of a path that begins with two slashes."""
+
 _NOWHERE = "/nonexistent/opscore-fast"  # a socket that no connection is made to
 
 # What is Locust's own among a user's attributes.
@@ -596,7 +599,7 @@ class Client(Native):
                 f"client.{method.lower()}()", f"of the URL {url!r}", 'begin it with "/"'
             )
         if fast and isinstance(url, Native):
-            self._check_start(url, method)
+            self._check_start(url)
         self._check(kwargs, fast)
         caught = bool(kwargs.get("catch_response", False))
         name = self._given(kwargs.get("name"))
@@ -634,24 +637,18 @@ class Client(Native):
             rt.open_requests.append(response)
         return response
 
-    def _check_start(self, url: Native, method: str) -> None:
+    def _check_start(self, url: Native) -> None:
         """Raise what the task catches if a URL's path begins with two slashes, which can't be asked
         for; where nothing catches it, it is raised natively."""
-        rt = self.rt
-        first = str(parts_of(url)[0])
-        path = urlsplit(
-            first if "://" in first else f"{self.agent.user.client.base_url}{first}"
-        ).path
+        rt, base = self.rt, str(self.agent.user.client.base_url)
+        first, *others = parts_of(url)
+        first = str(first)
+        path = urlsplit(first if "://" in first else f"{base}{first}").path
         if path != "/" or not rt.is_caught(ValueError):
             return
-        if rt.is_seen(ValueError):
-            raise rt.refusal(
-                f"client.{method.lower()}()",
-                "the text of its ValueError for a path that begins with // is not recorded",
-                "leave out `as`",
-            )
         if rt.fork(Test.STARTS, operand_of(url), const(f"{first}/")):
-            raise rt.raising(ValueError("invalid request URI"))
+            text = ("invalid request URI '/", *others, "': ", _PROTOCOL_RELATIVE)
+            raise rt.raising(ValueError(rt.text(text)))
 
     def _check(self, kwargs: dict[str, Any], fast: bool) -> None:
         rt, session = self.rt, self.agent.user.client

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
 
+import inspect
+import json
+import re
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -21,8 +24,7 @@ def rest(
 ) -> Generator[Any]:
     """As locust.user.users.RestMixin.rest.
 
-    The failure for an exception has the line of the task instead of a traceback, and the one for a
-    body that is no JSON does not say where it ceases to be.
+    But the failure for a body that is no JSON tells its beginning, wherever it ceases to be.
     """
     rt = agent.rt
     headers = dict(headers or {})
@@ -34,7 +36,7 @@ def rest(
     ) as response:
         response.js = _json(rt, response)
         try:
-            with rt.trying(Exception):
+            with rt.trying(AssertionError, Exception, names=["error", "error"]):
                 yield response
         except AssertionError as error:
             _check(rt, error)
@@ -46,7 +48,8 @@ def rest(
             response.failure(text)
         except Exception as error:
             _check(rt, error)
-            where = f" at {rt.line()}. Response was "
+            places = ", ".join(_places(rt, agent, error))
+            where = f" at {places}. Response was "
             said = rt.call(str, error)
             response.failure(
                 rt.fstring(
@@ -56,6 +59,22 @@ def rest(
                     (response.text[:_LENGTH], -1, ""),
                 )
             )
+
+
+def _places(rt: Any, agent: Any, error: Exception) -> list[str]:
+    """Return what Locust finds in a traceback: its own line that yields, and those of the task."""
+    found = next(
+        cls.__dict__["rest"] for cls in type(agent.actual()).__mro__ if "rest" in vars(cls)
+    )
+    code = inspect.unwrap(found).__code__
+    lines, first = inspect.getsourcelines(code)
+    yields = [first + number for number, line in enumerate(lines) if "yield resp" in line]
+    frames = [(code.co_filename, *yields[:1], code.co_name), *rt.frames_of(error)]
+    return [
+        f"{re.sub('/(home|Users)/[A-Za-z0-9_]*/', '~/', file)}:{line} in {name}"
+        for file, line, name in frames
+        if file.startswith("/")
+    ]
 
 
 def _json(rt: Any, response: Any) -> Any:
@@ -71,6 +90,7 @@ def _json(rt: Any, response: Any) -> Any:
             (response.text[:250], -1, ""),
             ", response code ",
             (response.status_code, -1, ""),
+            f", error {json.JSONDecodeError('Expecting value', '', 0)}",
         )
     )
     return None
@@ -80,7 +100,7 @@ def _check(rt: Any, error: Exception) -> None:
     """Refuse what the recorder itself, not the task, may have raised."""
     if rt.is_own(error):
         return
-    if not (isinstance(error, TypeError) and "'NoneType'" in str(error)):
+    if not (isinstance(error, TypeError | AttributeError) and "'NoneType'" in str(error)):
         raise rt.refusal("rest()", f"the recorder can't tell when {type(error).__name__} is raised")
 
 

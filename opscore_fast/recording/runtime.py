@@ -784,14 +784,23 @@ class Runtime:
                 "write `with self.client...(..., catch_response=True) as response:`",
             )
 
-    def _place_of(self, error: Exception) -> tuple[str, int]:
+    def frames_of(self, error: Exception) -> list[tuple[str, int, str]]:
+        """Return where in the locustfile an exception was raised, the innermost last: file, line
+        and function."""
         frames = error.__traceback__
-        place = self._entry.co_filename, self._entry.co_firstlineno
+        found = []
         while frames is not None:
-            if frames.tb_frame.f_code in self.codes:
-                place = frames.tb_frame.f_code.co_filename, frames.tb_lineno
+            code = frames.tb_frame.f_code
+            if code in self.codes:
+                found.append((code.co_filename, frames.tb_lineno, code.co_name))
             frames = frames.tb_next
-        return place
+        return found
+
+    def _place_of(self, error: Exception) -> tuple[str, int]:
+        found = self.frames_of(error)
+        if not found:
+            return self._entry.co_filename, self._entry.co_firstlineno
+        return found[-1][:2]
 
     def _end_by(self, error: Exception) -> None:
         if (
