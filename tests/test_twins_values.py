@@ -196,6 +196,24 @@ def test_json_in_a_try(pair: Twins, tmp_path: Path, style: str, taken: str, hand
     same(pair, tmp_path, style, body, answers, len(answers))
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_what_is_missing_behind_a_block_fails_its_request(
+    pair: Twins, tmp_path: Path, style: str
+) -> None:
+    body = (
+        "with self.client.get('/r', catch_response=True) as r:\n    pass\n"
+        "x = r.json()['zz']\nself.client.get('/x')"
+    )
+    ours = module_of(tmp_path, text_of(style, body), "opscore_fast", style)
+    answers = [Answer(200, "{}", at="/r"), Answer(404, "{}", at="/r")]
+    got = pair.by_agent(ours, {}, answers, 2)
+    assert got.requests == {("GET", "/r"): (2, 4)}
+    assert sum(times for *_, times in got.failures) == 2
+    missing = [text for *_, text, _ in got.failures if "CatchResponseError" in text]
+    assert len(missing) == 1
+    assert '"zz"' in missing[0]
+
+
 TWICE = [
     '{"o": 1, "o": 2}', '{"o": {"a": 1}, "o": {"a": [2]}}', '{"o": 1, "x": {"o": 3}, "y": "o"}',
     '{"o": 1, "\\u006f": 2}', '{"x": [{"o": 2}], "o": [{"o": 1}], "x": [{"o": 1}]}',

@@ -445,8 +445,7 @@ static outcome need(opf_agent *agent, opf_eval *eval, const opf_instruction *in)
     opf_asked *asked = frame->caught.open ? &frame->caught : frame->asked;
     if (opf_eval_operand(eval, in->a)->kind != OPF_UNSET)
         return GOES_ON;
-    bool counts = asked && asked->request && (asked == &frame->plain || asked->open);
-    if (counts && !(asked == &frame->plain && asked->failed)) {
+    if (asked && asked->request && (asked->open || !asked->failed)) {
         const opf_buf *text = &agent->crew->body;
         int ret = write_text(agent, eval, &agent->plan->templates[in->what]);
         if (ret == 0)
