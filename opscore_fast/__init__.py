@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from opscore_fast._version import __version__
 
 if TYPE_CHECKING:
-    from opscore_fast.agents import AgentUser
     from opscore_fast.http_session import HttpSession
+    from opscore_fast.native.agents import AgentUser
     from opscore_fast.sessions import FastHttpSession
     from opscore_fast.users import FastHttpUser, HttpUser
 
 __all__ = ["AgentUser", "FastHttpSession", "FastHttpUser", "HttpSession", "HttpUser", "__version__"]
 
 _PLACES = {
-    "AgentUser": "opscore_fast.agents",
+    "AgentUser": "opscore_fast.native.agents",
     "FastHttpSession": "opscore_fast.sessions",
     "FastHttpUser": "opscore_fast.users",
     "HttpSession": "opscore_fast.http_session",

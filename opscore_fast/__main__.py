@@ -44,7 +44,7 @@ def _take_native(arguments: list[str]) -> tuple[bool, list[str]]:
 
     Raises ValueError for an option without a value.
     """
-    from opscore_fast.fleet import read_threads
+    from opscore_fast.native.fleet import read_threads
 
     rest: list[str] = []
     waiting = iter(arguments)

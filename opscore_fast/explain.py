@@ -13,7 +13,7 @@ from locust.env import Environment
 from locust.user.task import DefaultTaskSet
 from locust.util.load_locustfile import load_locustfile
 
-from opscore_fast.agents import Native, record_with_on_start, starts_natively
+from opscore_fast.native.agents import Native, record_with_on_start, starts_natively
 from opscore_fast.options import describe_http2, of_user
 from opscore_fast.recording.explain import explain
 from opscore_fast.recording.plan import Plan

@@ -56,7 +56,7 @@ def replace_classes(keep: Collection[str] = (), *, native: bool = False) -> str:
         for theirs, our in pairs
     }
     if native:
-        from opscore_fast import agents
+        from opscore_fast.native import agents
 
         native_of: dict[type, type] = {
             HttpUser: agents.NativeHttpUser,

@@ -31,13 +31,13 @@ from locust.env import Environment
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopUser
 from locust.stats import RequestStats, StatsError
 
-from opscore_fast import agents, tallies
 from opscore_fast._core import Fleet
 from opscore_fast._core import Plan as Sealed
+from opscore_fast.native import agents, tallies
+from opscore_fast.native.remembered import cookies_of
 from opscore_fast.recording.plan import NOTHING, Instruction, Op, Pace, Plan, Program, TaskSet, Wait
 from opscore_fast.recording.record import put_back, record, slot_values
 from opscore_fast.recording.refusal import NotRecordable
-from opscore_fast.remembered import cookies_of
 
 HEAD = """
 import json, logging, math, os, random, re, string, time, uuid

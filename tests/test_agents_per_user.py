@@ -126,7 +126,7 @@ def test_on_stop_in_python(tmp_path: Path) -> None:
 def test_fast_http_user(tmp_path: Path) -> None:
     locustfile = write(tmp_path, user="NativeFastHttpUser", python=IN_PYTHON, on_stop=ON_STOP)
     text = locustfile.read_text().replace(
-        "from opscore_fast import", "from opscore_fast.agents import"
+        "from opscore_fast import", "from opscore_fast.native.agents import"
     )
     locustfile.write_text(text)
     output, names, _ = counted(tmp_path, locustfile)

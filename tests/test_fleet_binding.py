@@ -21,6 +21,7 @@ from locust.contrib.fasthttp import LocustUserAgent
 from servers import CERTIFICATES, Listener
 
 from opscore_fast._core import Fleet, Plan
+from opscore_fast.native.tallies import Failure, exception_of
 from opscore_fast.recording.plan import (
     NOTHING,
     Encoding,
@@ -34,7 +35,6 @@ from opscore_fast.recording.plan import (
     Take,
     Value,
 )
-from opscore_fast.tallies import Failure, exception_of
 
 AFTER_TASK, AFTER_REQUEST, NOW = range(3)
 ASKED, STOP_USER, _, ON_START_RAISED = range(4)

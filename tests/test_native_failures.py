@@ -13,8 +13,9 @@ from helpers import WAIT
 from helpers_failures import FAILURES, GOOD, Failure, name_of
 from helpers_plans import make_plan, make_request, request_and_end
 
-from opscore_fast import exceptions, tallies
+from opscore_fast import exceptions
 from opscore_fast._core import Fleet, Plan
+from opscore_fast.native import tallies
 from opscore_fast.recording.plan import Instruction, Op
 
 OPTION_OF = {"max_response_headers": "max_headers", "max_response_body": "max_body"}

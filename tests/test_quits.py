@@ -19,7 +19,7 @@ from helpers import WAIT, local_environment, wait_until
 from locust.env import Environment
 from servers import Listener
 
-from opscore_fast import agents
+from opscore_fast.native import agents
 
 TEXT = """
 import gevent, gevent.event, time

@@ -8,8 +8,8 @@ import pytest
 from locust.exception import CatchResponseError
 from locust.stats import RequestStats
 
-from opscore_fast import tallies
-from opscore_fast.tallies import Tally
+from opscore_fast.native import tallies
+from opscore_fast.native.tallies import Tally
 
 SECOND = 1_700_000_000
 CELL = ("/a", "GET", 5, 50.0, 4.0, 20.0, SECOND + 0.5, 70, {4: 2, 10: 2, 20: 1})

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from helpers import run_script
 
-from opscore_fast.fleet import ASKED, ON_START_RAISED, End, Watch, _Numbers
+from opscore_fast.native.fleet import ASKED, ON_START_RAISED, End, Watch, _Numbers
 
 
 def make_watch(*, remembers: bool = True) -> Watch:
@@ -85,7 +85,7 @@ def test_numbers_let_go_of_those_that_have_ended() -> None:
 ENDS = """
 import locust, gevent
 from types import SimpleNamespace
-from opscore_fast import fleet
+from opscore_fast.native import fleet
 from opscore_fast._core import Plan
 from opscore_fast.recording.plan import Instruction, Op, Pace, Plan as Recorded, Program, TaskSet
 from opscore_fast.recording.plan import Wait

@@ -1,6 +1,6 @@
 """The native threads of this process, for locustfiles of agents."""
 
-from opscore_fast.fleet import running
+from opscore_fast.native.fleet import running
 
 
 def figures() -> dict[str, int]:

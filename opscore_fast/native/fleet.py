@@ -20,10 +20,10 @@ import gevent
 from gevent.event import Event
 from gevent.queue import SimpleQueue
 
-from opscore_fast import cpu, listeners, waits
 from opscore_fast._core import Fleet, Plan
+from opscore_fast.native import cpu, listeners, waits
+from opscore_fast.native.tallies import Tally, merge, tell_exceptions
 from opscore_fast.recording.refusal import place_of_function
-from opscore_fast.tallies import Tally, merge, tell_exceptions
 
 logger = logging.getLogger(__name__)
 

@@ -23,14 +23,15 @@ from locust.user.task import (
     DefaultTaskSet,
 )
 
-from opscore_fast import fleet, listeners, native_table, options, quits, waits
+from opscore_fast import options
 from opscore_fast._core import Plan
 from opscore_fast.http_session import with_tls
+from opscore_fast.native import fleet, listeners, quits, table, waits
+from opscore_fast.native.remembered import bring_back, cookies_of
+from opscore_fast.native.several import Several
 from opscore_fast.recording import plan as recording
 from opscore_fast.recording.record import apply_session, has_begun, record, slot_values
 from opscore_fast.recording.refusal import NotRecordable, place_of_function
-from opscore_fast.remembered import bring_back, cookies_of
-from opscore_fast.several import Several
 from opscore_fast.users import FastHttpUser, HttpUser
 
 logger = logging.getLogger(__name__)
@@ -255,10 +256,10 @@ def _recording(user: Any) -> Generator[None]:
                 _refused[kind] = refusal
                 _tell_refusal(user, refusal)
             if isinstance(refusal, NotRecordable) and not user.required:
-                native_table.note(user, refusal)
+                table.note(user, refusal)
             raise
         if kind in _plans:
-            native_table.note(user, _plans[kind].source)
+            table.note(user, _plans[kind].source)
 
 
 def _plan_of(user: Any) -> tuple[Plan, Row]:

@@ -7,7 +7,7 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 from http.cookiejar import Cookie
 from typing import Any
 
-from opscore_fast.fleet import End
+from opscore_fast.native.fleet import End
 from opscore_fast.recording.plan import Plan
 from opscore_fast.recording.record import put_back
 from opscore_fast.sessions import FastHttpSession

@@ -20,13 +20,13 @@ from locust.exception import StopTest, StopUser
 from locust.user import User
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet
 
-from opscore_fast import fleet, quits
 from opscore_fast._core import Plan
 from opscore_fast.http_session import HttpSession
+from opscore_fast.native import fleet, quits
+from opscore_fast.native.remembered import bring_back, cookies_of
 from opscore_fast.recording.client import LOCUSTS
 from opscore_fast.recording.record import has_begun
 from opscore_fast.recording.refusal import NotRecordable
-from opscore_fast.remembered import bring_back, cookies_of
 
 logger = logging.getLogger(__name__)
 
