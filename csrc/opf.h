@@ -210,11 +210,11 @@ typedef struct opf_pool_options {
                                          16 MiB */
     uint32_t http2_streams; /* of a connection at a time at most, if the server allows more; 0: as
                                many as that allows */
-    opf_timeouts timeouts;      /* of requests that have none of their own */
+    opf_timeouts timeouts;  /* of requests that have none of their own */
     uint64_t idle_ns; /* a connection that has carried nothing for so long is closed; 0: kept. Those
                          of libcurl are its own business */
-    size_t max_headers;         /* of a response, status line and trailers included; 0: 64 KiB */
-    size_t max_body;            /* of a response, as sent and decoded; 0: 1 GiB */
+    size_t max_headers; /* of a response, status line and trailers included; 0: 64 KiB */
+    size_t max_body;    /* of a response, as sent and decoded; 0: 1 GiB */
     opf_tls_options tls;
     const char *server_name; /* sent (SNI) and checked in the place of the URL's host; NULL: that */
     bool tls_resume;         /* keep TLS sessions, each origin's for its next connections */
@@ -396,8 +396,9 @@ typedef struct opf_result {
 /* The result of an exchange that is done. It belongs to the exchange. */
 const opf_result *opf_exchange_result(const opf_exchange *exchange);
 
-/* What was spoken with the server: "HTTP/2", "HTTP/1.1" or "HTTP/1.0", a constant text. NULL: nothing,
- * since there was no connection, or one to a server that doesn't speak what was asked for. */
+/* What was spoken with the server: "HTTP/2", "HTTP/1.1" or "HTTP/1.0", a constant text. NULL:
+ * nothing, since there was no connection, or one to a server that doesn't speak what was asked for.
+ */
 const char *opf_result_protocol(const opf_result *result);
 
 /* Takes up to size bytes of a streamed body, as they were sent. Returns their number; 0: none are
