@@ -9,6 +9,9 @@ from rig.locust_run import BODY, HEADERS
 
 from peers import Run, Sample, Workload, _command
 
+_OF_LOCUST = {"accept": "*/*", "accept-encoding": "gzip, deflate, br, zstd"}
+"""What Locust's users send besides: each field costs something over HTTP/2."""
+
 
 def _found(pattern: str, output: str) -> tuple[float, ...]:
     found = re.search(pattern, output, re.M)
@@ -33,7 +36,7 @@ class H2load:
             raise BenchError("h2load is for HTTP/2")
         command = [_command.require("h2load"), "-t", "1", "-c", str(workload.connections)]
         command += ["-m", str(users // workload.connections), "-D", f"{run.seconds * 1000:.0f}ms"]
-        for name, value in HEADERS.items():
+        for name, value in (HEADERS | _OF_LOCUST).items():
             command += ["-H", f"{name}: {value}"]
         if workload.method == "POST":
             body = run.directory / "h2load.body"
