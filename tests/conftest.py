@@ -6,6 +6,7 @@ from __future__ import annotations
 import locust  # noqa: F401
 
 # isort: on
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -18,6 +19,9 @@ from helpers_http2 import as_json
 from locust.env import Environment
 from parity import Listen, Subject
 from servers import Listener, Server
+
+# What a shell starts in the background ignores SIGINT, and so would every process of a test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _server(module: str) -> Iterator[Server]:
