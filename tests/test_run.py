@@ -163,7 +163,12 @@ def test_stopped_by_a_signal(app: Listener, tmp_path: Path, number: signal.Signa
     text = LOCUSTFILE.replace("/token/{{self.made}}", "/token/x?delay=0.2")
     write_locustfile(tmp_path, OURS, text)
     process = headless(tmp_path, app, "-u", "5", "-r", "5")
-    wait_until(lambda: app.counts()["answered"] >= 10, "requests")
+
+    def all_wait() -> bool:
+        counts = app.counts()
+        return counts["answered"] >= 10 and counts["requests"] == counts["answered"] + 5
+
+    wait_until(all_wait, "requests")  # no user is awake, who would have the KeyboardInterrupt
     process.send_signal(number)
     run = finish(process)
     assert 10 <= counted(run) <= app.counts()["answered"] <= counted(run) + 5
