@@ -29,7 +29,7 @@ from helpers_standin import (
     run_standin,
     running_standin,
 )
-from servers import CERTIFICATES, frames
+from servers import CERTIFICATES, child_environment, frames
 
 from opscore_fast.standin import cli
 
@@ -572,7 +572,9 @@ def curl(standin: Standin, path: str, *options: str) -> tuple[str, list[str], st
     """Ask by curl; returns the version of HTTP, what the head says but for its server, the body."""
     command = [tool("curl"), "-sS", "-i", "-m", str(TIMEOUT_S), "--cacert", AUTHORITY]
     command += ["-H", f"Authorization: Bearer {KEY}", *options, standin.url + path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * TIMEOUT_S)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=2 * TIMEOUT_S, env=child_environment()
+    )
     assert done.returncode == 0, done.stderr
     head, _, body = done.stdout.partition("\n\n")
     first, *lines = head.splitlines()
