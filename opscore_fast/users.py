@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import locust  # isort: skip  # noqa: F401, first of all: it patches the standard library
 
+from typing import Any
+
+import gevent
+from locust import events
 from locust.contrib.fasthttp import FastHttpUser as LocustFastHttpUser
 from locust.env import Environment
 from locust.user import User
@@ -12,6 +16,14 @@ from locust.user.users import HttpUser as LocustHttpUser
 from opscore_fast import options
 from opscore_fast.http_session import HttpSession
 from opscore_fast.sessions import FastHttpSession
+
+
+@events.init.add_listener  # type: ignore[untyped-decorator]
+def _look_at_the_clock(**_: Any) -> None:
+    """Have --run-time count from now: gevent's timers count from when its loop has last looked at
+    the clock, which is before everything was imported.
+    """
+    gevent.get_hub().loop.update_now()
 
 
 class FastHttpUser(options.ConnectionOptions, LocustFastHttpUser):

@@ -103,6 +103,14 @@ def test_headless(users: Users, app: Listener, tmp_path: Path) -> None:
     assert f"client of {module}" in run.output
 
 
+def test_the_run_time_begins_with_the_run(app: Listener, tmp_path: Path) -> None:
+    """However long the imports take: the time that they took was taken off."""
+    busy = "import time\nbegun = time.perf_counter()\nwhile time.perf_counter() < begun + 3: pass\n"
+    write_locustfile(tmp_path, OURS, busy + LOCUSTFILE)
+    run = finish(headless(tmp_path, app, "-u", "2", "-r", "2", "-t", "2s"))
+    assert counted(run) > 0
+
+
 def test_without_failures(app: Listener, tmp_path: Path) -> None:
     write_locustfile(tmp_path, OURS, LOCUSTFILE.replace("/every/2", "/ok"))
     run = finish(headless(tmp_path, app, "-u", "2", "-r", "2", "-t", "2s", "--json"))
