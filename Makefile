@@ -16,7 +16,7 @@ SHELL := /bin/bash
 PY := $(VENV)/bin/python
 PIP := scripts/pip-install.sh $(PY)
 C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
-C_STYLED := $(C_FILES) $(wildcard benchmarks/*.c)
+C_STYLED := $(C_FILES) $(wildcard benchmarks/*.[ch])
 BUILD_FILES := pyproject.toml setup.py buildtools.py
 export PYTHON VENV PORT
 

@@ -27,11 +27,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "loopback.h"
+
 #define MAX_FDS 4096
 #define MAX_REQUEST 4096
 #define MAX_WAITING 16384
 #define MAX_RECORDS (1u << 22)
 #define BATCH 256
+
+static const int signals[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
 
 static const char answer[] = "HTTP/1.1 200 OK\r\n"
                              "Content-Type: application/json\r\n"
@@ -60,12 +64,6 @@ static size_t record_count;
 static bool recording = true;
 static int64_t delay;
 static int epoll_fd, timer_fd;
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
 
 static int64_t to_ns(const struct timespec *ts)
 {
@@ -264,35 +262,6 @@ static bool take_signal(int signal_fd)
     return true;
 }
 
-static int open_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGUSR2);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-        die("sigprocmask");
-    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (fd < 0)
-        die("signalfd");
-    return fd;
-}
-
-static int open_listener(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, SOMAXCONN) < 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &length) < 0)
-        die("listen on 127.0.0.1");
-    printf("%d\n", ntohs(address.sin_port));
-    fflush(stdout);
-    return fd;
-}
-
 static void serve(int listener, int signal_fd)
 {
     struct epoll_event events[BATCH];
@@ -333,7 +302,7 @@ int main(int argc, char **argv)
     timer_fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
     if (epoll_fd < 0 || timer_fd < 0)
         die("epoll or timerfd");
-    int signal_fd = open_signals();
+    int signal_fd = open_signals(signals, sizeof(signals) / sizeof(*signals));
     watch(timer_fd);
     watch(signal_fd);
     int listener = open_listener();

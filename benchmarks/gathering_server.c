@@ -28,9 +28,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "loopback.h"
+
 #define MAX_FDS 16384
 #define RECEIVED 65536
 #define BATCH 256
+
+static const int signals[] = {SIGTERM, SIGINT};
 
 static const char answer[] = "{\"status\": \"ok\"}";
 
@@ -48,12 +52,6 @@ static size_t requests, answered, broken, most_held, most_connections;
 static size_t to_gather;
 static bool gathered;
 static int epoll_fd;
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
 
 static void check(int error, const char *what)
 {
@@ -246,33 +244,6 @@ static void serve_connection(struct connection *connection)
         answer_all();
 }
 
-static int open_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-        die("sigprocmask");
-    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (fd < 0)
-        die("signalfd");
-    return fd;
-}
-
-static int open_listener(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, SOMAXCONN) < 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &length) < 0)
-        die("listen on 127.0.0.1");
-    printf("%d\n", ntohs(address.sin_port));
-    fflush(stdout);
-    return fd;
-}
-
 static void serve(int listener, int signal_fd)
 {
     struct epoll_event events[BATCH];
@@ -303,7 +274,7 @@ int main(int argc, char **argv)
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0)
         die("epoll_create1");
-    int signal_fd = open_signals();
+    int signal_fd = open_signals(signals, sizeof(signals) / sizeof(*signals));
     watch(EPOLL_CTL_ADD, signal_fd, EPOLLIN);
     int listener = open_listener();
     watch(EPOLL_CTL_ADD, listener, EPOLLIN);
