@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from helpers import ALL_USERS, Connect, Users, client_of, local_environment
 from helpers_http2 import as_json
+from helpers_twins import Twins, twins
 from locust.env import Environment
 from parity import Listen, Subject
 from servers import Listener, Server
@@ -123,3 +124,10 @@ def environment() -> Iterator[Environment]:
     """An environment with a local runner."""
     with local_environment() as environment:
         yield environment
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Twins]:
+    """The server and the fleet that all cases of a module of twins share."""
+    with twins() as made:
+        yield made

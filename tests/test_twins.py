@@ -10,7 +10,6 @@ import locust  # isort: skip  # noqa: F401
 
 import copy
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,18 +25,9 @@ from helpers_twins import (
     refused,
     same,
     text_of,
-    twins,
 )
 
 from opscore_fast.recording.refusal import NotRecordable
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Twins]:
-    """The server and the fleet that all cases share."""
-    with twins() as made:
-        yield made
-
 
 # Arguments of requests
 

@@ -13,7 +13,6 @@ import logging
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,6 @@ from opscore_fast.recording.refusal import NotRecordable
 
 PATHS = 12
 """Bodies of more are left out: it takes long to record them."""
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Twins]:
-    """The server and the fleet that all cases share."""
-    with twins() as made:
-        yield made
 
 
 def both(pair: Twins, folder: Path, seed: int, times: int) -> tuple[Seen, Seen]:

@@ -5,22 +5,14 @@ from __future__ import annotations
 import locust  # isort: skip  # noqa: F401
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers_twins import STYLES, Seen, Twins, class_of, module_of, refused, twins
+from helpers_twins import STYLES, Seen, Twins, class_of, module_of, refused
 from locust.user.task import filter_tasks_by_tags
 
 RUNS = 400
 """Tasks of a user, until it stops."""
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Twins]:
-    """The server and the fleet that all cases share."""
-    with twins() as made:
-        yield made
 
 
 def both(

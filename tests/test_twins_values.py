@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import locust  # isort: skip  # noqa: F401
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,7 @@ from helpers_twins import (
     refused,
     same,
     text_of,
-    twins,
 )
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Twins]:
-    """The server and the fleet that all cases share."""
-    with twins() as made:
-        yield made
-
 
 # URLs
 
