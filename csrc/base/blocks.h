@@ -2,7 +2,8 @@
  *
  * For a library that allocates and frees the same few sizes for each request, in batches which are
  * larger than what malloc keeps at hand. A block knows its size; one of more than
- * OPF_BLOCKS_LARGEST bytes comes from malloc and goes back to it.
+ * OPF_BLOCKS_LARGEST bytes comes from malloc and goes back to it. Storage of the caller; what it
+ * gave belongs to whoever asked, until it is freed to the same store.
  */
 #ifndef OPF_BASE_BLOCKS_H
 #define OPF_BASE_BLOCKS_H
