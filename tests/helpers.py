@@ -250,6 +250,13 @@ class Run:
     code: int
     output: str
 
+    @property
+    def tracebacks(self) -> int:
+        """How many stand in its output, but for those of a known end of a run: Locust's CSV writer
+        is not stopped, and may find its files closed when it writes once more."""
+        known = self.output.count("ValueError: I/O operation on closed file.")
+        return self.output.count("Traceback (most recent call last)") - known
+
 
 def python(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.Popen[str]:
     """Start this Python with additions to the environment; its output and errors come together by

@@ -376,7 +376,7 @@ def test_pytest_style_locustfile(app: Listener, tmp_path: Path, way: str) -> Non
     command += ["--headless", "--host", app.url, "-u", "2", "-r", "2", "-t", "2s"]
     run = finish(python(*command, "--csv", "out", "--only-summary", cwd=tmp_path))
     assert run.code == 1, run.output
-    assert "Traceback" not in run.output
+    assert run.tracebacks == 0, run.output
     counts = {
         (row["Type"], row["Name"]): (int(row["Request Count"]), int(row["Failure Count"]))
         for row in read_csv(tmp_path / "out_stats.csv")

@@ -87,9 +87,7 @@ def counted(run: Run) -> int:
     """How many requests the summary on the console tells."""
     line = re.search(r"^\s*Aggregated\s+(\d+)\s", run.output, re.MULTILINE)
     assert line is not None, run.output
-    # At the end Locust's CSV writer may find its files closed by then.
-    known = run.output.count("ValueError: I/O operation on closed file.")
-    assert run.output.count("Traceback (most recent call last)") == known, run.output
+    assert run.tracebacks == 0, run.output
     return int(line[1])
 
 
@@ -116,7 +114,7 @@ def test_without_failures(app: Listener, tmp_path: Path) -> None:
     run = finish(headless(tmp_path, app, "-u", "2", "-r", "2", "-t", "2s", "--json"))
     assert run.code == 0, run.output
     assert app.counts()["answered"] == 100
-    entries = json.loads(run.output[run.output.index("[\n    {") :].rpartition("]")[0] + "]")
+    entries, _ = json.JSONDecoder().raw_decode(run.output, run.output.index("[\n    {"))
     assert {entry["name"]: entry["num_requests"] for entry in entries} == {"every": 20, "token": 80}
     assert read_csv(tmp_path / "out_failures.csv") == []
 
@@ -162,7 +160,7 @@ def test_master_and_workers(app: Listener, tmp_path: Path) -> None:
     assert run.code == 1, run.output
     assert counted(run) == 200
     check_reports(tmp_path, app, 200)
-    assert ["Traceback" in worker.output for worker in ended] == [False, False]
+    assert [worker.tracebacks for worker in ended] == [0, 0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
