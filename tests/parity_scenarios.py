@@ -419,6 +419,12 @@ def cookies_and_a_header_by_hand(t: Subject) -> Any:
 
 
 @scenario()
+def cookies_by_hand_along_redirects(t: Subject) -> Any:
+    t.client.get("/answer?header=Set-Cookie:a=1")
+    return [t.client.get("/redirect/2", headers={name: "by=hand"}) for name in ("Cookie", "cookie")]
+
+
+@scenario()
 def cookies_along_redirects(t: Subject) -> Any:
     location = quote_plus("Location:/echo")
     return t.client.get(f"/answer?status=302&header=Set-Cookie:a=1&header={location}")

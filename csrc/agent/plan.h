@@ -233,7 +233,8 @@ typedef struct opf_request_plan {
     opf_template body;
     bool caught;     /* catch_response: counted by OPF_OP_REPORT */
     bool redirects;  /* are followed */
-    bool has_cookie; /* a Cookie header is among the headers: the agent's own are not added */
+    bool has_cookie; /* a Cookie header is among the headers: no other is added, but to what follows
+                        a redirect */
     uint64_t connect_ns, network_ns; /* time-outs; UINT64_MAX: the plan's */
     opf_extract *extracts;
     uint32_t n_extracts;

@@ -89,9 +89,11 @@ static int write_host(opf_buf *out, const opf_url *url)
     return opf_buf_append(out, "\r\n", 2);
 }
 
+/* Whether a header is left out where a redirect leads. Cookies there are those of the jar. */
 static bool is_dropped(const opf_frame *frame, const opf_request_header *header)
 {
-    return (frame->redirect.drops_authorization && is_name(header, "authorization")) ||
+    return is_name(header, "cookie") ||
+           (frame->redirect.drops_authorization && is_name(header, "authorization")) ||
            (frame->redirect.drops_body &&
             (is_name(header, "content-type") || is_name(header, "transfer-encoding")));
 }
@@ -260,7 +262,7 @@ int opf_request_send(opf_agent *agent, opf_eval *eval, const opf_request_plan *r
     frame->parsed.target = target;
     frame->parsed.target_len = (uint32_t)target_len;
     ret = write_headers(agent, eval, request, out, &closes, why, refused);
-    if (ret == 0 && agent->jar.n && !request->has_cookie)
+    if (ret == 0 && agent->jar.n && (again || !request->has_cookie))
         ret = write_cookies(agent, out);
     if (ret == 0)
         ret = write_rest(agent, eval, request, out, &head_len, why);

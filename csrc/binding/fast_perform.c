@@ -75,6 +75,8 @@ static int make_headers(FastSession *self, Call *call, Headers *headers, Body *b
     }
     if (call->other_origin)
         Headers_drop(headers, "authorization", 13);
+    if (call->location) /* behind a redirect: cookies there are those of the jar */
+        Headers_drop(headers, "cookie", 6);
     return 0;
 }
 
