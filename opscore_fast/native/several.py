@@ -24,7 +24,7 @@ from opscore_fast._core import Plan
 from opscore_fast.http_session import HttpSession
 from opscore_fast.native import fleet, quits
 from opscore_fast.native.remembered import bring_back, cookies_of
-from opscore_fast.recording.client import LOCUSTS
+from opscore_fast.recording.agent import LOCUSTS
 from opscore_fast.recording.record import has_begun
 from opscore_fast.recording.refusal import NotRecordable
 

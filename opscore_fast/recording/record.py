@@ -9,11 +9,12 @@ from typing import Any
 from requests.structures import CaseInsensitiveDict
 
 from opscore_fast.http_session import HttpSession
+from opscore_fast.recording.agent import shape
 from opscore_fast.recording.branches import Builder
-from opscore_fast.recording.client import AUTH, session_auth, session_headers, shape
 from opscore_fast.recording.plan import SCALARS, Kind, Plan, kind_of_constant
 from opscore_fast.recording.refusal import NotRecordable, place_of_class, place_of_method
 from opscore_fast.recording.runtime import Runtime
+from opscore_fast.recording.session import AUTH, session_auth, session_headers
 from opscore_fast.recording.set_up import (
     HEADERS,
     MISSING,

@@ -16,6 +16,9 @@ from opscore_fast.recording.plan import SCALARS, Encoding, Kind, Op, Take, Test,
 if TYPE_CHECKING:
     from opscore_fast.recording.runtime import Runtime
 
+TEXTS = frozenset({Kind.TEXT, Kind.UNSET})
+"""Kinds of what may be a text."""
+
 
 class Native:
     """What the recorder itself has: its methods may be called from a task."""
@@ -160,7 +163,7 @@ class Sym(Native):
         if not is_scalar(other):
             self._no("arithmetic", "with numbers or texts only")
         if op is Op.ADD and Kind.TEXT in (self.kind, kind_of(other)):
-            if not {self.kind, kind_of(other)} <= {Kind.TEXT, Kind.UNSET}:
+            if not {self.kind, kind_of(other)} <= TEXTS:
                 self._no("+ of a text and something else", "use an f-string or str()")
             first, second = (other, self) if swapped else (self, other)
             return Text(self.rt, self.rt.as_text(first) + self.rt.as_text(second))
@@ -282,7 +285,7 @@ class Sym(Native):
     # Methods of str
 
     def _text(self) -> None:
-        if self.kind not in (Kind.TEXT, Kind.UNSET):
+        if self.kind not in TEXTS:
             self._no("a method of str")
         if self.kind is Kind.UNSET:
             self.rt.uncaught("a method of str", AttributeError, TypeError)

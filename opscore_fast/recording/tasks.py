@@ -15,8 +15,8 @@ from locust.user import User
 from locust.user.sequential_taskset import SequentialTaskSet
 from locust.user.task import TaskSet as LocustTaskSet
 
+from opscore_fast.recording.agent import Agent, Slots, TaskSetSelf
 from opscore_fast.recording.branches import Builder
-from opscore_fast.recording.client import Agent, Slots, TaskSetSelf, session_headers
 from opscore_fast.recording.plan import NOTHING, Pace, Plan, TaskSet, Wait
 from opscore_fast.recording.refusal import (
     NotRecordable,
@@ -25,6 +25,7 @@ from opscore_fast.recording.refusal import (
     place_of_method,
 )
 from opscore_fast.recording.runtime import Runtime
+from opscore_fast.recording.session import session_headers
 from opscore_fast.recording.set_up import Differs, Merger, Path, SetUp
 from opscore_fast.recording.start import Way, merged
 
