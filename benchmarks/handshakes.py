@@ -46,7 +46,7 @@ class Result:
     def waits(self, kind: str, share: float) -> float:
         """Median over the rounds of a percentile of the waits, in ms; kind: "late" or "cpu"."""
         return 1000 * statistics.median(
-            r[kind][min(int(len(r[kind]) * share), len(r[kind]) - 1)] for r in self.rounds
+            float(r[kind][min(int(len(r[kind]) * share), len(r[kind]) - 1)]) for r in self.rounds
         )
 
     @property

@@ -7,36 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import rounds
-from peers import (
-    HTTP2_POST,
-    HTTP2_TLS_POST,
-    POST,
-    Peer,
-    Run,
-    Workload,
-    h2load,
-    k6,
-    locust_fast_http_user,
-    oha,
-    opscore_fast_agents,
-    opscore_fast_http_user,
-    opscore_fast_requests_user,
-)
-from rig import nghttpd
+from peers import HTTP2_POST, HTTP2_TLS_POST, POST, Peer, Run, Workload
+from peers.named import AGENTS, FAST, H2LOAD, K6, OHA, OUR_HTTP_USER, OURS
 from rig.nghttpd import Nghttpd
 from rig.options import Options
 from rig.targets import Target, at_least, at_most
 from rounds import Row, ratio
 from sections import main_of
-
-AGENTS: Peer = opscore_fast_agents.PEER
-OURS: Peer = opscore_fast_http_user.PEER
-OUR_HTTP_USER: Peer = opscore_fast_requests_user.PEER
-H2LOAD: Peer = h2load.PEER
-OHA: Peer = oha.PEER
-K6: Peer = k6.PEER
-FAST: Peer = locust_fast_http_user.PEER
-"""By HTTP/1.1, as it speaks no other."""
 
 PEERS: list[Peer] = [AGENTS, OURS, OUR_HTTP_USER, FAST, H2LOAD, OHA, K6]
 
@@ -100,7 +77,7 @@ def measure(options: Options, run: Run, absent: set[str]) -> list[Row]:
     rows = [row for case in CASES for row in case.rows(absent)]
     with ExitStack() as stack:
         runs = {"nginx": run}
-        reason = nghttpd.missing()
+        reason = Nghttpd.missing()
         if reason:
             print(f"nothing is measured against nghttpd: {reason}")
         else:

@@ -3,52 +3,24 @@
 from typing import Any
 
 import rounds
-from peers import (
-    HTTPS_POST,
-    LARGE_GET,
-    POST,
-    STATE,
-    Peer,
-    Run,
-    Workload,
-    goose,
-    hey,
-    k6,
-    locust_fast_http_user,
-    locust_http_user,
-    oha,
-    opscore_fast_agents,
-    opscore_fast_http_user,
-    opscore_fast_requests_user,
-    wrk,
+from peers import HTTPS_POST, LARGE_GET, POST, STATE, Peer, Run, Workload
+from peers.named import (
+    AGENTS,
+    FAST,
+    GOOSE,
+    HEY,
+    HTTP_USER,
+    K6,
+    OHA,
+    OUR_HTTP_USER,
+    OURS,
+    WRK,
 )
 from rig.options import Options
 from rig.targets import Target, at_least, at_most
 from rounds import Row, ratio
 
-HTTP_USER: Peer = locust_http_user.PEER
-FAST: Peer = locust_fast_http_user.PEER
-OURS: Peer = opscore_fast_http_user.PEER
-OUR_HTTP_USER: Peer = opscore_fast_requests_user.PEER
-AGENTS: Peer = opscore_fast_agents.PEER
-WRK: Peer = wrk.PEER
-OHA: Peer = oha.PEER
-GOOSE: Peer = goose.PEER
-HEY: Peer = hey.PEER
-K6: Peer = k6.PEER
-
-PEERS: list[Peer] = [
-    HTTP_USER,
-    FAST,
-    OURS,
-    OUR_HTTP_USER,
-    AGENTS,
-    WRK,
-    OHA,
-    GOOSE,
-    HEY,
-    K6,
-]
+PEERS: list[Peer] = [HTTP_USER, FAST, OURS, OUR_HTTP_USER, AGENTS, WRK, OHA, GOOSE, HEY, K6]
 
 _PLAN: list[tuple[Workload, int, list[Peer]]] = [
     (POST, 50, [HTTP_USER, OUR_HTTP_USER, FAST, OURS, WRK]),

@@ -51,10 +51,10 @@ def running(program: Path, arguments: list[str], core: int) -> Iterator[CServer]
         child = process.start([str(program), *arguments], core, subprocess.PIPE, log)
         assert child.stdout is not None
         try:
-            line = child.stdout.readline()
-            if not line:
+            port = child.stdout.readline()
+            if not port:
                 raise BenchError(f"{program.name}: {process.last_line(output)}")
-            server = CServer(child.pid, int(line))
+            server = CServer(child.pid, int(port))
             yield server
         finally:
             process.stop(child)

@@ -5,14 +5,11 @@ import resource
 import shutil
 import string
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from rig import BenchError, process
-from rig.server import SCHEMES, base_url, free_ports
+from rig import BenchError
+from rig.server import SCHEMES, ServerProcess, base_url, free_ports
 
 _TEMPLATE = Path(__file__).parents[1] / "nginx.conf"
 
@@ -38,18 +35,16 @@ def _make_certificate(prefix: Path) -> None:
         raise BenchError(f"openssl made no certificate: {done.stderr.strip()[-200:]}")
 
 
-class Nginx:
-    """A running nginx, as a context manager: started on entry, stopped on exit."""
+class Nginx(ServerProcess):
+    """A running nginx, with its worker on `core`."""
+
+    command = "nginx"
 
     def __init__(self, prefix: Path, core: int) -> None:
-        """Serve from the empty directory `prefix`, with the worker on `core`."""
         for command, package in (("nginx", "nginx"), ("openssl", "openssl")):
             if shutil.which(command) is None:
                 raise BenchError(f"{command} is missing: install the Debian package {package}")
-        self.prefix = prefix
-        self.core = core
-        self.worker_pid = 0
-        self._master: subprocess.Popen[bytes] | None = None
+        super().__init__(prefix, core)
         self._ports = dict(zip(SCHEMES, free_ports(len(SCHEMES)), strict=True))
 
     @property
@@ -85,37 +80,10 @@ class Nginx:
         (self.prefix / "100k").write_bytes(b"0123456789abcde\n" * (LARGE // 16))
         _make_certificate(self.prefix)
 
-    def _wait_until_ready(self, master: subprocess.Popen[bytes]) -> None:
-        children = Path(f"/proc/{master.pid}/task/{master.pid}/children")
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            if master.poll() is not None:
-                line = process.last_line(self.prefix / "out.log")
-                raise BenchError(f"nginx did not start: {line}")
-            workers = children.read_text().split()
-            if workers:
-                self.worker_pid = int(workers[0])
-                return
-            time.sleep(0.02)
-        raise BenchError("nginx started no worker within 10 s")
-
-    def __enter__(self) -> Self:
+    def _arguments(self) -> list[str]:
         self._write_files()
-        command = ["nginx", "-p", str(self.prefix), "-c", "nginx.conf", "-e", "error.log"]
-        with (self.prefix / "out.log").open("wb") as log:
-            self._master = process.start(command, self.core, log)
-        try:
-            self._wait_until_ready(self._master)
-        except BaseException:
-            process.stop(self._master)
-            raise
-        return self
+        return ["-p", str(self.prefix), "-c", "nginx.conf", "-e", "error.log"]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._master is not None:
-            process.stop(self._master)
+    def _answering(self, pid: int) -> int | None:
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(workers[0]) if workers else None
