@@ -190,12 +190,22 @@ def request_seen(request: Mapping[str, Any], ignore: tuple[str, ...] = ()) -> di
     return {**same, "headers": headers, "came_by": (request["connection"], request["number"])}
 
 
+_held: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody has at this moment."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
+    """A port on 127.0.0.1 for a server that is to be started, where connections are refused until
+    then.
+
+    It is held as long as this process lives, so that the system gives it to nobody else before the
+    server has it. A server can take it all the same, as servers set SO_REUSEADDR.
+    """
+    held = socket.socket()
+    _held.append(held)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    port: int = held.getsockname()[1]
+    return port
 
 
 def distributed() -> tuple[str, ...]:
