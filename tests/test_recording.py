@@ -541,7 +541,7 @@ def test_values_are_drawn_anew_each_time(tmp_path: Path) -> None:
                 "float": random.random(), "u": random.uniform(1, 2), "id": str(uuid.uuid4()),
                 "hex": uuid.uuid4().hex, "t": int(time.time() * 1000),
                 "s": "".join(random.choices("abc", k=5)),
-                "w": random.choices(["x", "y"], weights=[0.9, 0.1])[0],
+                "w": random.choices(["x", "y"], weights=[3, 2])[0],
                 "nested": random.choice([{"a": 1}, {"b": [2]}]),
             })
             time.sleep(0.1)
