@@ -99,11 +99,15 @@ def test_answers_in_another_order(users: Users, app: Listener, environment: Envi
     finished: list[str] = []
 
     def fetch(i: int) -> None:
-        finished.append(client.get(f"/token/{i}?delay={0.5 - i / 20}").text)
+        finished.append(client.get(f"/token/{i}?gate={i}").text)
 
     pool = Pool()
     for i in range(10):
         pool.spawn(fetch, i)
+    in_flight(app, 10)
+    for i in reversed(range(10)):
+        app.open_gate(str(i))
+        wait_until(lambda i=i: len(finished) == 10 - i, f"the answer to {i}")
     pool.join(timeout=20, raise_error=True)
     assert finished == [str(i) for i in reversed(range(10))]
 
@@ -194,12 +198,13 @@ def test_killed_while_uploading(hostile: Listen, environment: Environment) -> No
 def test_killed_while_queued(users: Users, app: Listener, environment: Environment) -> None:
     """One that has no connection yet gives up its place, and takes nobody else's."""
     client = make_user(users, app.url, environment, concurrency=1).client
-    first = gevent.spawn(client.get, "/token/first?delay=0.3")
+    first = gevent.spawn(client.get, "/token/first?gate=first")
     in_flight(app, 1)
     queued = gevent.spawn(client.get, "/token/queued")
     last = gevent.spawn(client.get, "/token/last")
     gevent.sleep(0.02)
     queued.kill(timeout=10)
+    app.open_gate("first")
     assert first.get(timeout=10).text == "first"
     assert last.get(timeout=10).text == "last"
     assert "GET /token/queued" not in app.counts()["targets"]
@@ -260,6 +265,7 @@ def test_timeout_with_an_exception_of_ones_own(
     users: Users, app: Listener, environment: Environment
 ) -> None:
     client = make_user(users, app.url, environment, concurrency=1).client
+    client.get("/ok")  # connected, it sends the next request at once
     with pytest.raises(TooSlowError), gevent.Timeout(0.05, TooSlowError):
         client.get(SLOW)
     wait_until(lambda: app.counts()["dropped"] == 1, "the connection to be closed")
@@ -270,6 +276,7 @@ def test_timeout_with_an_exception_of_ones_own(
 def test_timeout(users: Users, app: Listener, environment: Environment, silent: bool) -> None:
     """As with Locust's class, gevent's own exception becomes a failed request."""
     client = make_user(users, app.url, environment, concurrency=1).client
+    client.get("/ok")
     with gevent.Timeout(0.05, False if silent else None):
         response = client.get(SLOW)
     assert response.status_code == 0
@@ -311,7 +318,7 @@ def test_exception_thrown_in(users: Users, app: Listener, environment: Environme
 def test_network_time_out_of_one_among_many(
     users: Users, app: Listener, environment: Environment
 ) -> None:
-    client = make_user(users, app.url, environment, network_timeout=0.3).client
+    client = make_user(users, app.url, environment, network_timeout=2).client
     waiting = [gevent.spawn(client.get, SLOW, name="slow") for _ in range(3)]
     good = [gevent.spawn(client.get, f"/token/{i}?delay=0.01") for i in range(30)]
     assert [greenlet.get(timeout=10).text for greenlet in good] == [str(i) for i in range(30)]

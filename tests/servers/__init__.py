@@ -99,6 +99,10 @@ class Listener:
         """Forget counts and requests, but for the connections that are open."""
         self.server.call("clear", port=self.port)
 
+    def open_gate(self, name: str) -> None:
+        """Let whatever waits for the gate of that name go on, now and from now on."""
+        self.server.call("open_gate", port=self.port, name=name)
+
     def close(self) -> None:
         """Close the port and all of its connections."""
         self.server.call("close", port=self.port)

@@ -14,7 +14,8 @@ Paths:
 Query options, for every path: status, reason (phrase), body (text), hex (the body's bytes), size (a
 body of that many letters), type (Content-Type; empty for none), header (NAME:VALUE, repeatable),
 coding (gzip, deflate, raw, br), chunked (bytes a chunk), trailer (NAME:VALUE, with chunked), delay
-(s), and close (end the connection afterwards).
+(s), gate (answer when the test opens the port's gate of that name), and close (end the connection
+afterwards).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import re
 import ssl
 import threading
 import zlib
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -73,6 +74,7 @@ class Answer:
     content_type: str = "text/plain"
     chunk: int = 0
     delay: float = 0.0
+    gate: str = ""
     close: bool = False
 
     def head(self) -> bytes:
@@ -110,6 +112,7 @@ class Port:
         self.server_names: list[str | None] = []
         self.peers: list[dict[str, Any]] = []
         self.every = 0
+        self.gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.clear()
 
     def clear(self) -> None:
@@ -143,7 +146,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, port: Port) -> None:
         self.port = port
         self.buffer = bytearray()
-        self.timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self.told_to_continue = False
         self.carried = 0
 
@@ -176,11 +179,17 @@ class Connection(asyncio.Protocol):
             self.port.read += 1
             self.port.targets[f"{request.method} {request.target.partition('?')[0]}"] += 1
             self.port.requests.append(request)
-            if answer.delay:
+            if answer.gate:
+                self.timer = asyncio.create_task(self.behind(request, answer))
+            elif answer.delay:
                 loop = asyncio.get_running_loop()
                 self.timer = loop.call_later(answer.delay, self.late, request, answer)
             else:
                 self.send(request, answer)
+
+    async def behind(self, request: Request, answer: Answer) -> None:
+        await self.port.gates[answer.gate].wait()
+        self.late(request, answer)
 
     def late(self, request: Request, answer: Answer) -> None:
         self.timer = None
@@ -317,6 +326,7 @@ def answer_to(request: Request, port: Port) -> Answer:
     answer.trailers = pairs("trailer")
     answer.chunk = int(option("chunked", "0"))
     answer.delay = float(option("delay", "0"))
+    answer.gate = option("gate", "")
     answer.close = "close" in options
     if "body" in options:
         answer.body = option("body", "").encode()
@@ -409,6 +419,9 @@ class App:
     async def clear(self, port: int) -> None:
         self.ports[port].clear()
 
+    async def open_gate(self, port: int, name: str) -> None:
+        self.ports[port].gates[name].set()
+
     async def close(self, port: int) -> None:
         closed = self.ports.pop(port)
         assert closed.server is not None
@@ -428,7 +441,8 @@ def main() -> None:
 
         return run
 
-    serve({name: in_loop(name) for name in ("listen", "counts", "requests", "clear", "close")})
+    names = ("listen", "counts", "requests", "clear", "open_gate", "close")
+    serve({name: in_loop(name) for name in names})
 
 
 if __name__ == "__main__":

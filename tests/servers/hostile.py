@@ -13,6 +13,7 @@ behind the last of them:
   random N         send N random bytes, the same ones each time, and count what is taken
   flood TEXT [N]   send the text over and over until the peer closes (at most N MiB, by default 64)
   pause S          do nothing for S seconds
+  wait NAME        do nothing until the test opens the port's gate of that name
   mark NAME        add the name to the port's marks
   farewell         say over TLS that there is no more to come
   half_close       send no more
@@ -36,6 +37,7 @@ import ssl
 import struct
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,6 +78,7 @@ class Port:
                 self.tls.set_alpn_protocols(list(protocols))
         self.lock = threading.Lock()
         self.closed = threading.Event()
+        self.gates: defaultdict[str, threading.Event] = defaultdict(threading.Event)
         self.connections = 0
         self.open = 0
         self.read: list[dict[str, str]] = []
@@ -106,6 +109,10 @@ class Port:
         """What runs a script on that socket. Called with the lock not held."""
         return Connection(self, peer)
 
+    def gate(self, name: str) -> threading.Event:
+        with self.lock:
+            return self.gates[name]
+
     def clear(self) -> None:
         with self.lock:
             self.connections = 0
@@ -123,6 +130,8 @@ class Port:
 
     def close(self) -> None:
         self.closed.set()
+        for gate in list(self.gates.values()):
+            gate.set()
         # Wakes the thread in accept, which close alone does not.
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
@@ -243,6 +252,9 @@ class Connection:
     def do_pause(self, seconds: float) -> None:
         time.sleep(seconds)
 
+    def do_wait(self, gate: str) -> None:
+        self.port.gate(gate).wait(PATIENCE)
+
     def do_mark(self, name: str) -> None:
         self.port.marks.append(name)
 
@@ -300,13 +312,16 @@ class Hostile:
     def clear(self, port: int) -> None:
         self.ports[port].clear()
 
+    def open_gate(self, port: int, name: str) -> None:
+        self.ports[port].gate(name).set()
+
     def close(self, port: int) -> None:
         self.ports.pop(port).close()
 
 
 def main() -> None:
     hostile = Hostile()
-    names = ("listen", "counts", "requests", "clear", "close")
+    names = ("listen", "counts", "requests", "clear", "open_gate", "close")
     serve({name: getattr(hostile, name) for name in names})
 
 

@@ -402,7 +402,7 @@ class Frames(hostile.Hostile):
 
 def main() -> None:
     server = Frames()
-    names = ("listen", "counts", "requests", "frames", "clear", "close")
+    names = ("listen", "counts", "requests", "frames", "clear", "open_gate", "close")
     serve({name: getattr(server, name) for name in names})
 
 
