@@ -38,6 +38,8 @@ BODY = "fine"
 """Body of every response that arrives."""
 
 FLOOD_MIB = 16
+ENDLESS_MIB = 4096
+"""More than anybody takes in while a test waits."""
 
 SHRINKING_WINDOW: Script = [
     ["preface"],
@@ -361,10 +363,27 @@ FLOODS = [
     _flood("PRIORITY", b"", frame(2, 0, 1, b"\0\0\0\0\x10")),
     _flood("unknown frames", b"", frame(0xFA, 0, 0, b"x" * 100)),
     _flood("WINDOW_UPDATE", b"", window_update(0, 1)),
+    _flood("WINDOW_UPDATE of the stream", b"", window_update(1, 1)),
+    _flood("SETTINGS ACK", b"", SETTINGS_ACK),
+    _flood("PING ACK", b"", ping(ack=True)),
+    _flood("GOAWAY", b"", goaway(1)),
+    _flood("ALTSVC", b"", frame(0xA, 0, 0, b'\0\1ah2=":443"')),
+    _flood("RST_STREAM of a stream that never was", b"", rst_stream(2, Code.CANCEL)),
     _flood("PUSH_PROMISE", b"", push_promise(1, 2, PUSHED)),
     Case("headers of 1 MiB", _sent(_MEBIBYTE), "failed"),
     Case("headers unpacked to 8 MiB", _sent(_bomb()), "failed"),
 ]
+
+LATE_FLOODS = {
+    "HEADERS": headers(1, [("a", "b")], end=True),
+    "interim responses": headers(1, response(103)),
+    "DATA": data(1, b"x"),
+    "RST_STREAM": rst_stream(1, Code.CANCEL),
+    "WINDOW_UPDATE": window_update(1, 1),
+    "PRIORITY": frame(2, 0, 99, b"\0\0\0\1\x10"),
+    "large frames": frame(0xFA, 0, 0, bytes(FRAME_SIZE)),
+}
+"""What a server may go on sending when its response, to the request 1, is over."""
 
 CASES = [
     *_LAWFUL,

@@ -366,7 +366,7 @@ static bool receive_once(opf_mux *mux, bool *open)
         *open = false;
         return false;
     }
-    if (opf_h2_feed(&mux->h2, engine->recv, (size_t)n) != 0)
+    if (opf_h2_feed(&mux->h2, engine->recv, (size_t)n, engine->now) != 0)
         return false; /* settle sees to it */
     return (size_t)n == sizeof(engine->recv) || conn->stream.ops->pending(&conn->stream);
 }

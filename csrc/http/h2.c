@@ -14,6 +14,14 @@
 /* Bytes of a request's head at most, as HTTP/2 counts them. */
 #define MAX_REQUEST_HEAD (1U << 20)
 
+/* Frames without a response in them that a server may send for one of a request's, and for how many
+ * bytes of its body one more: credit is for the stream and for the connection. */
+#define REPLIES_A_FRAME 4
+#define BYTES_A_REPLY 32
+
+/* Bytes of data in each of the smallest frames that may be on their way when we end a stream. */
+#define SMALL_FRAME 16
+
 static void fail_stream(opf_h2_stream *stream, opf_failure failure, const char *detail)
 {
     if (stream->failure == OPF_FAIL_NONE) {
@@ -28,6 +36,12 @@ static void fail_session(opf_h2 *h2, opf_failure failure, const char *detail)
         h2->failure = h2->starved ? OPF_FAIL_NOMEM : failure;
         h2->detail = h2->starved ? NULL : detail;
     }
+}
+
+/* Fails the session for too many frames of the type that has come last. */
+static void fail_flooded(opf_h2 *h2)
+{
+    fail_session(h2, OPF_FAIL_PROTOCOL, opf_h2_flood(h2->patience.type));
 }
 
 /* Streams of the session */
@@ -81,6 +95,7 @@ static void end(opf_h2 *h2, opf_h2_stream *stream)
 static void reset(opf_h2 *h2, const opf_h2_stream *stream)
 {
     /* without memory for it the stream ends with the connection */
+    opf_h2_patience_grant(&h2->patience, h2->options.window / SMALL_FRAME);
     nghttp2_session_set_stream_user_data(h2->session, stream->id, NULL);
     nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_CANCEL);
 }
@@ -125,6 +140,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)session, (void)flags;
     if (!stream || stream->failure != OPF_FAIL_NONE)
         return 0;
+    h2->progress = true;
     if (is_over(h2, stream, name_len + value_len))
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     if (name_len && name[0] == ':') {
@@ -263,6 +279,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         return 0;
     }
     stream->body_bytes += len;
+    h2->progress |= len > 0;
     if (stream->failure == OPF_FAIL_NONE)
         add_body(h2, stream, data, len);
     if (stream->message->streamed) {
@@ -338,12 +355,16 @@ static int before_frame_send(nghttp2_session *session, const nghttp2_frame *fram
     (void)session;
     if (frame->hd.type == NGHTTP2_HEADERS) {
         opf_h2_stream *stream = stream_of(h2, frame->hd.stream_id);
+        opf_h2_patience_grant(&h2->patience, REPLIES_A_FRAME);
         if (stream) {
             release_text(stream);
             h2->events->sending(stream);
         }
     } else if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
-        fail_session(h2, OPF_FAIL_PROTOCOL, opf_h2_violation(frame->goaway.error_code));
+        if (frame->goaway.error_code == NGHTTP2_ENHANCE_YOUR_CALM)
+            fail_flooded(h2);
+        else
+            fail_session(h2, OPF_FAIL_PROTOCOL, opf_h2_violation(frame->goaway.error_code));
     }
     return 0;
 }
@@ -378,6 +399,8 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *data, si
     if (!stream) /* given up: its reset is on the way */
         return NGHTTP2_ERR_DEFERRED;
     ssize_t n = h2->events->body(stream, data, size, &is_end);
+    if (n > 0)
+        opf_h2_patience_grant(&h2->patience, REPLIES_A_FRAME + (uint64_t)n / BYTES_A_REPLY);
     if (is_end)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     return n == OPF_H2_LATER ? NGHTTP2_ERR_DEFERRED : n;
@@ -502,6 +525,7 @@ int opf_h2_init(opf_h2 *h2, const opf_h2_options *options, const opf_h2_events *
 {
     *h2 = (opf_h2){.events = events, .options = *options};
     opf_list_init(&h2->streams);
+    opf_h2_patience_restore(&h2->patience);
     /* no word of priorities: without RFC 7540's (RFC 9113, 5.3) nghttp2 1.52 frees a request twice
      * when memory runs out */
     nghttp2_settings_entry settings[] = {
@@ -534,20 +558,38 @@ static bool is_http1(const uint8_t *data, size_t len)
     return len >= 5 && memcmp(data, "HTTP/", 5) == 0;
 }
 
-int opf_h2_feed(opf_h2 *h2, const uint8_t *data, size_t len)
+/* Counts what has come against our patience, if it has brought nothing. */
+static void judge_flood(opf_h2 *h2, uint64_t cost)
+{
+    if (h2->progress) {
+        opf_h2_patience_restore(&h2->patience);
+    } else if (!opf_h2_patience_spend(&h2->patience, cost)) {
+        fail_flooded(h2);
+        nghttp2_session_terminate_session(h2->session, NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+}
+
+int opf_h2_feed(opf_h2 *h2, const uint8_t *data, size_t len, uint64_t now)
 {
     if (!h2->answered && is_http1(data, len))
         fail_session(h2, OPF_FAIL_NO_HTTP2, "it answered in HTTP/1");
     if (h2->failure != OPF_FAIL_NONE)
         return -1;
+    opf_h2_patience_renew(&h2->patience, now);
+    uint64_t cost = opf_h2_patience_cost(&h2->patience, data, len);
+    h2->progress = false;
     ssize_t n = nghttp2_session_mem_recv(h2->session, data, len);
     h2->last = NULL;
     if (n == NGHTTP2_ERR_NOMEM)
         fail_session(h2, OPF_FAIL_NOMEM, NULL);
+    else if (opf_h2_is_flood((int)n))
+        fail_flooded(h2);
     else if (n < 0)
         fail_session(h2, OPF_FAIL_PROTOCOL,
                      opf_h2_objection((int)n) ? opf_h2_objection((int)n)
                                               : opf_h2_violation(NGHTTP2_PROTOCOL_ERROR));
+    else
+        judge_flood(h2, cost);
     return h2->failure == OPF_FAIL_NONE ? 0 : -1;
 }
 

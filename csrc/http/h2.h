@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "http/h2_head.h"
+#include "http/h2_patience.h"
 #include "http/message.h"
 #include "opf.h"
 
@@ -76,6 +77,8 @@ typedef struct opf_h2 {
     opf_h2_head head;     /* of the last request */
     const uint8_t *frame; /* that was not wholly pulled yet; or NULL */
     size_t frame_len;
+    opf_h2_patience patience;
+    bool progress;       /* what is being taken in has brought something of a response */
     opf_failure failure; /* of the session as a whole */
     const char *detail;  /* constant text */
     bool starved;        /* an allocation has failed: whatever fails then does so for this */
@@ -106,9 +109,9 @@ void opf_h2_resume(opf_h2 *h2, opf_h2_stream *stream);
 /* Tells that so many bytes of a streamed body were taken. */
 void opf_h2_took(opf_h2 *h2, opf_h2_stream *stream, size_t len);
 
-/* Takes in what was received. Returns 0, or -1 when the session has failed; what it says to that
- * may be pulled yet. */
-int opf_h2_feed(opf_h2 *h2, const uint8_t *data, size_t len);
+/* Takes in what was received; now is monotonic ns. Returns 0, or -1 when the session has failed;
+ * what it says to that may be pulled yet. */
+int opf_h2_feed(opf_h2 *h2, const uint8_t *data, size_t len, uint64_t now);
 
 /* Writes up to size bytes of what is to be sent. Returns their number. */
 size_t opf_h2_pull(opf_h2 *h2, uint8_t *data, size_t size);

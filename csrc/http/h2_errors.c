@@ -33,8 +33,6 @@ const char *opf_h2_violation(uint32_t code)
         return "HTTP/2: a frame of a wrong size";
     case NGHTTP2_STREAM_CLOSED:
         return "HTTP/2: a frame on a closed stream";
-    case NGHTTP2_ENHANCE_YOUR_CALM:
-        return "HTTP/2: a flood of frames";
     case NGHTTP2_INTERNAL_ERROR:
         return "HTTP/2: what it sent can't be handled";
     default:
@@ -58,13 +56,43 @@ const char *opf_h2_objection(int error)
         return opf_h2_violation(NGHTTP2_FLOW_CONTROL_ERROR);
     case NGHTTP2_ERR_STREAM_CLOSED:
         return opf_h2_violation(NGHTTP2_STREAM_CLOSED);
-    case NGHTTP2_ERR_FLOODED:
-    case NGHTTP2_ERR_TOO_MANY_SETTINGS:
-    case TOO_MANY_CONTINUATIONS:
-        return opf_h2_violation(NGHTTP2_ENHANCE_YOUR_CALM);
     case NGHTTP2_ERR_FRAME_SIZE_ERROR:
         return opf_h2_violation(NGHTTP2_FRAME_SIZE_ERROR);
     default:
         return NULL;
+    }
+}
+
+bool opf_h2_is_flood(int error)
+{
+    return error == NGHTTP2_ERR_FLOODED || error == NGHTTP2_ERR_TOO_MANY_SETTINGS ||
+           error == TOO_MANY_CONTINUATIONS;
+}
+
+const char *opf_h2_flood(uint8_t type)
+{
+    switch (type) {
+    case NGHTTP2_DATA:
+        return "HTTP/2: a flood of DATA frames";
+    case NGHTTP2_HEADERS:
+        return "HTTP/2: a flood of HEADERS frames";
+    case NGHTTP2_PRIORITY:
+        return "HTTP/2: a flood of PRIORITY frames";
+    case NGHTTP2_RST_STREAM:
+        return "HTTP/2: a flood of RST_STREAM frames";
+    case NGHTTP2_SETTINGS:
+        return "HTTP/2: a flood of SETTINGS frames";
+    case NGHTTP2_PUSH_PROMISE:
+        return "HTTP/2: a flood of PUSH_PROMISE frames";
+    case NGHTTP2_PING:
+        return "HTTP/2: a flood of PING frames";
+    case NGHTTP2_GOAWAY:
+        return "HTTP/2: a flood of GOAWAY frames";
+    case NGHTTP2_WINDOW_UPDATE:
+        return "HTTP/2: a flood of WINDOW_UPDATE frames";
+    case NGHTTP2_CONTINUATION:
+        return "HTTP/2: a flood of CONTINUATION frames";
+    default:
+        return "HTTP/2: a flood of frames of an unknown type";
     }
 }

@@ -2,6 +2,7 @@
 #ifndef OPF_HTTP_H2_ERRORS_H
 #define OPF_HTTP_H2_ERRORS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Returns the name of an error code (RFC 9113, 7). */
@@ -13,5 +14,11 @@ const char *opf_h2_violation(uint32_t code);
 
 /* The same by what nghttp2 calls it; NULL: there is no better word than the code's. */
 const char *opf_h2_objection(int error);
+
+/* True when nghttp2 means by its error that the server has sent too much of something. */
+bool opf_h2_is_flood(int error);
+
+/* Returns what too many frames of a type are. */
+const char *opf_h2_flood(uint8_t type);
 
 #endif

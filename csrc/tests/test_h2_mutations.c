@@ -184,7 +184,7 @@ static void feed(opf_h2 *h2, const uint8_t *bytes, size_t len, size_t piece)
         size_t n = len - at < piece ? len - at : piece;
         uint8_t *copy = malloc(n);
         memcpy(copy, bytes + at, n);
-        opf_h2_feed(h2, copy, n);
+        opf_h2_feed(h2, copy, n, 0);
         free(copy);
         pull_all(h2);
     }

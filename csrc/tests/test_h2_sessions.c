@@ -158,7 +158,7 @@ static void feed(session *s)
         size_t n = len - at < piece ? len - at : piece;
         uint8_t *copy = malloc(n);
         memcpy(copy, room + at, n);
-        opf_h2_feed(&s->h2, copy, n);
+        opf_h2_feed(&s->h2, copy, n, 0);
         free(copy);
     }
 }
@@ -223,7 +223,7 @@ static void run(uint32_t seed, bool starves)
         return;
     if (below(&s, 20)) {
         static const uint8_t settings[] = "\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64";
-        opf_h2_feed(&s.h2, settings, sizeof(settings) - 1);
+        opf_h2_feed(&s.h2, settings, sizeof(settings) - 1, 0);
     }
     int failures = opf_test_failures;
     for (int i = 0; i < STEPS && !opf_h2_is_over(&s.h2) && failures == opf_test_failures; i++) {
