@@ -140,10 +140,15 @@ static int keep_resolve(Pool *self, PyObject *list)
     return 0;
 }
 
-/* The objects that Pool() is given for its options. */
+/* What Pool() is given for its options. */
 typedef struct Given {
     PyObject *ca_file, *ca_dir, *cert_file, *key_file, *key_password, *ciphers, *ciphersuites;
     PyObject *ssl_context, *make_ssl_context, *server_name, *sources, *resolve, *unix_path;
+    double connection_timeout, network_timeout, idle_timeout;
+    Py_ssize_t max_headers, max_body;
+    unsigned int concurrency, keep_alive;
+    unsigned int http2_connections, http2_window, http2_connection_window, http2_streams;
+    int verify, min_version, max_version, resume, delay, http2;
 } Given;
 
 static int keep_tls(Pool *self, const Given *given)
@@ -185,7 +190,8 @@ static PyObject *Pool_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     return (PyObject *)self;
 }
 
-static int parse(Pool *self, PyObject *args, PyObject *kwargs, PyObject **factory, Given *given)
+/* Fills in given; *factory is borrowed from args. */
+static int parse(PyObject *args, PyObject *kwargs, PyObject **factory, Given *given)
 {
     static char *keywords[] = {
         "engine_factory", "concurrency", "connection_timeout", "network_timeout", "verify",
@@ -195,69 +201,82 @@ static int parse(Pool *self, PyObject *args, PyObject *kwargs, PyObject **factor
         "ciphersuites", "ssl_context", "make_ssl_context", "server_name", "tls_resume", "sources",
         "resolve", "unix_path", "keep_alive", "delay", "http2", "http2_connections", "http2_window",
         "http2_connection_window", "http2_streams", "idle_timeout", NULL};
-    double connection_timeout = 60.0, network_timeout = 60.0, idle_timeout = 0;
-    unsigned int concurrency = 10, keep_alive = 0, http2_connections = 0;
-    unsigned int http2_window = 0, http2_connection_window = 0, http2_streams = 0;
-    int verify = 0, min_version = 0, max_version = 0, resume = 0, delay = 0, http2 = OPF_HTTP2_OFF;
-    Py_ssize_t max_headers = 0, max_body = 0;
-    if (!PyArg_ParseTupleAndKeywords(
+    *given = (Given){.ca_file = Py_None,
+                     .ca_dir = Py_None,
+                     .cert_file = Py_None,
+                     .key_file = Py_None,
+                     .key_password = Py_None,
+                     .ciphers = Py_None,
+                     .ciphersuites = Py_None,
+                     .ssl_context = Py_None,
+                     .make_ssl_context = Py_None,
+                     .server_name = Py_None,
+                     .unix_path = Py_None,
+                     .connection_timeout = 60.0,
+                     .network_timeout = 60.0,
+                     .concurrency = 10,
+                     .http2 = OPF_HTTP2_OFF};
+    if (PyArg_ParseTupleAndKeywords(
             args, kwargs, "O|IddpOOnn$OOOiiOOOOOpO!O!OIpiIIIId:Pool", keywords, factory,
-            &concurrency, &connection_timeout, &network_timeout, &verify, &given->ca_file,
-            &given->ca_dir, &max_headers, &max_body, &given->cert_file, &given->key_file,
-            &given->key_password, &min_version, &max_version, &given->ciphers, &given->ciphersuites,
-            &given->ssl_context, &given->make_ssl_context, &given->server_name, &resume,
-            &PyList_Type, &given->sources, &PyList_Type, &given->resolve, &given->unix_path,
-            &keep_alive, &delay, &http2, &http2_connections, &http2_window,
-            &http2_connection_window, &http2_streams, &idle_timeout))
-        return -1;
-    if (http2 < OPF_HTTP2_OFF || http2 > OPF_HTTP2_PRIOR) {
+            &given->concurrency, &given->connection_timeout, &given->network_timeout,
+            &given->verify, &given->ca_file, &given->ca_dir, &given->max_headers, &given->max_body,
+            &given->cert_file, &given->key_file, &given->key_password, &given->min_version,
+            &given->max_version, &given->ciphers, &given->ciphersuites, &given->ssl_context,
+            &given->make_ssl_context, &given->server_name, &given->resume, &PyList_Type,
+            &given->sources, &PyList_Type, &given->resolve, &given->unix_path, &given->keep_alive,
+            &given->delay, &given->http2, &given->http2_connections, &given->http2_window,
+            &given->http2_connection_window, &given->http2_streams, &given->idle_timeout))
+        return 0;
+    return -1;
+}
+
+static int check_given(const Given *given)
+{
+    if (given->http2 < OPF_HTTP2_OFF || given->http2 > OPF_HTTP2_PRIOR) {
         PyErr_SetString(PyExc_ValueError, "no such way to speak HTTP/2");
         return -1;
     }
-    if (min_version < OPF_TLS_ANY || min_version > OPF_TLS_1_3 || max_version < OPF_TLS_ANY ||
-        max_version > OPF_TLS_1_3) {
+    if (given->min_version < OPF_TLS_ANY || given->min_version > OPF_TLS_1_3 ||
+        given->max_version < OPF_TLS_ANY || given->max_version > OPF_TLS_1_3) {
         PyErr_SetString(PyExc_ValueError, "no such version of TLS");
         return -1;
     }
-    self->options = (opf_pool_options){
-        .concurrency = concurrency,
-        .http2 = (opf_http2)http2,
-        .http2_connections = http2_connections,
-        .http2_window = http2_window,
-        .http2_connection_window = http2_connection_window,
-        .http2_streams = http2_streams,
-        .timeouts = {seconds_to_ns(connection_timeout), seconds_to_ns(network_timeout)},
-        .idle_ns = seconds_to_ns(idle_timeout),
-        .max_headers = max_headers > 0 ? (size_t)max_headers : 0,
-        .max_body = max_body > 0 ? (size_t)max_body : 0,
-        .tls = {.verify = verify,
-                .min_version = (opf_tls_version)min_version,
-                .max_version = (opf_tls_version)max_version},
-        .tls_resume = resume,
-        .network = {.keep_alive_s = keep_alive, .delay = delay}};
     return 0;
+}
+
+/* The options that are no objects. */
+static opf_pool_options plain_options(const Given *given)
+{
+    return (opf_pool_options){
+        .concurrency = given->concurrency,
+        .http2 = (opf_http2)given->http2,
+        .http2_connections = given->http2_connections,
+        .http2_window = given->http2_window,
+        .http2_connection_window = given->http2_connection_window,
+        .http2_streams = given->http2_streams,
+        .timeouts = {seconds_to_ns(given->connection_timeout),
+                     seconds_to_ns(given->network_timeout)},
+        .idle_ns = seconds_to_ns(given->idle_timeout),
+        .max_headers = given->max_headers > 0 ? (size_t)given->max_headers : 0,
+        .max_body = given->max_body > 0 ? (size_t)given->max_body : 0,
+        .tls = {.verify = given->verify,
+                .min_version = (opf_tls_version)given->min_version,
+                .max_version = (opf_tls_version)given->max_version},
+        .tls_resume = given->resume,
+        .network = {.keep_alive_s = given->keep_alive, .delay = given->delay}};
 }
 
 static int Pool_init(Pool *self, PyObject *args, PyObject *kwargs)
 {
     PyObject *factory;
-    Given given = {.ca_file = Py_None,
-                   .ca_dir = Py_None,
-                   .cert_file = Py_None,
-                   .key_file = Py_None,
-                   .key_password = Py_None,
-                   .ciphers = Py_None,
-                   .ciphersuites = Py_None,
-                   .ssl_context = Py_None,
-                   .make_ssl_context = Py_None,
-                   .server_name = Py_None,
-                   .unix_path = Py_None};
+    Given given;
     if (self->kept) {
         PyErr_SetString(PyExc_RuntimeError, "a Pool is set up once");
         return -1;
     }
-    if (parse(self, args, kwargs, &factory, &given) != 0)
+    if (parse(args, kwargs, &factory, &given) != 0 || check_given(&given) != 0)
         return -1;
+    self->options = plain_options(&given);
     self->kept = PyList_New(0);
     if (!self->kept || keep_options(self, &given) != 0)
         return -1;
