@@ -242,6 +242,8 @@ class Body:
             arguments.append(f"params={self._mapping(scope, SAFE_TEXTS)}")
         if self._rng.random() < 0.3:
             arguments.append(f"headers={self._headers(scope)}")
+        if not self._fast and self._rng.random() < 0.25:
+            arguments.append(f"cookies={self._cookies(scope)}")
         if method in ("post", "put") and self._rng.random() < 0.8:
             kind = self._pick("json", "json", "data", "raw")
             if kind == "json":
@@ -286,6 +288,18 @@ class Body:
         ]
         if self._rng.random() < 0.2:
             items.append("'no': self.none")
+        return "{" + ", ".join(items) + "}"
+
+    def _cookies(self, scope: dict[str, list[str]]) -> str:
+        values = [
+            *("self.token", "self.uml", "self.agent_id", "self.sp", "'c'", "str(self.n)"),
+            *("'\"' + self.token + '\\\\\"\"'", "None", 'f"{self.n}/{self.d}"'),
+            *(scope["any"] or ["self.none"]),
+        ]
+        items = [
+            f"{self._pick('a', 'b', 'sid', 'ü', 'x y')!r}: {self._rng.choice(values)}"
+            for _ in range(self._rng.randint(0, 3))
+        ]
         return "{" + ", ".join(items) + "}"
 
     def _headers(self, scope: dict[str, list[str]]) -> str:

@@ -29,6 +29,7 @@ def make_request(target: Template, **changes: Any) -> Request:
         url=(),
         name=(),
         headers=[],
+        cookies=[],
         body=None,
         caught=False,
         redirects=True,

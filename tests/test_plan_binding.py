@@ -14,6 +14,7 @@ from helpers_plans import make_plan, make_request, simple_plan
 from opscore_fast import _core
 from opscore_fast.recording import plan as recorded
 from opscore_fast.recording.plan import (
+    Cookie,
     Encoding,
     Extract,
     Instruction,
@@ -40,6 +41,10 @@ def full_plan() -> Plan:
         method="POST",
         name=(b"name",),
         headers=[("X-One", (b"a", Value(~3, Encoding.HEADER)))],
+        cookies=[
+            Cookie(name="ä", value=(b"a", Value(1, Encoding.HEADER)), expires=5),
+            Cookie(name="b", value=None, domain="c", path="/d", host_only=False, secure=True),
+        ],
         body=(b'{"a": ', Value(1, Encoding.JSON), Value(~2, format="08.3f"), b"}"),
         caught=True,
         connect_timeout=0.0,
@@ -185,6 +190,13 @@ BAD = [
     ("requests.0.line", 1, ValueError, "can't be run"),
     ("requests.0.body", 3, TypeError, None),
     ("requests.0.headers", [("name",)], TypeError, None),
+    ("requests.0.cookies", ["a=b"], AttributeError, "name"),
+    ("requests.0.cookies.0", Cookie(name="€", value=None), ValueError, "ordinal"),
+    ("requests.0.cookies.0", Cookie(name="a\0", value=None), ValueError, "null"),
+    ("requests.0.cookies.0", Cookie(name=5, value=None), TypeError, None),  # type: ignore[arg-type]
+    ("requests.0.cookies.0", Cookie(name="a", value=5), TypeError, None),  # type: ignore[arg-type]
+    ("requests.0.cookies.0", Cookie(name="a", value=(Value(3),)), ValueError, "can't be run"),
+    ("requests.0.cookies.0", Cookie(name="a", value=(), expires=2**63), ValueError, "its range"),
     ("requests.0.network_timeout", "1", TypeError, None),
     ("requests.0.extracts.0", Extract(Take.STATUS, 3), ValueError, "can't be run"),
     ("requests.0.extracts.0", Extract(Take.JSON, 0, 2), ValueError, "can't be run"),

@@ -7,7 +7,19 @@ import locust  # isort: skip  # noqa: F401
 from pathlib import Path
 
 import pytest
-from helpers_twins import STYLES, Answer, Twins, same
+from helpers_twins import (
+    STYLES,
+    Answer,
+    Twins,
+    module_of,
+    new_user,
+    refused,
+    same,
+    text_of,
+)
+
+from opscore_fast.recording.explain import explain
+from opscore_fast.recording.record import record
 
 SETS = Answer(200, "", (("Set-Cookie", "s=1; Path=/"), ("Set-Cookie", "a=jar; Path=/")), at="/set")
 LOGIN = "self.client.get('/set')\n"
@@ -36,3 +48,245 @@ def test_cookies_by_hand_and_a_redirect(
 ) -> None:
     answers = [SETS, moved(status, "/to?x", "b=2; Path=/", "a=3; Path=/to")]
     same(pair, tmp_path, style, f"{login}self.client.{call}", answers)
+
+
+# cookies= of a request: beside those of the jar, and not kept in it
+
+CALLS = [
+    "get('/r', cookies={'a': self.token})",
+    "get('/r', cookies={'a': 'x', 'b': f'{self.n}/{self.f}'})",
+    "post('/r', data={'d': self.token}, cookies={'s': self.token, 'a': self.d + self.d})",
+    "put('/r', json=[self.n], cookies={'a': str(self.n)}, headers={'X-A': self.token})",
+    "request('PATCH', '/r', cookies={'z': self.sp})", "get('/r', cookies=self.hdrs)",
+    "get('/r', cookies={'a': self.none, 'b': None, 'c': self.token[9:], 'd': ''})",
+    "get('/r', cookies={})", "get('/r', cookies=None)",
+    "get('/r', cookies={**self.hdrs, 'a': self.uml, 'ü': 'ü'})",
+    "get('/r', cookies={'a': ' ' + self.sp + ' ', '': self.token, ' b ': '; x=y,\\t='})",
+    "get('/r', cookies={'a': '\"' + self.token + '\"', 'b': self.quoted, 'c': self.twice})",
+    "get('/r', cookies={'a': self.agent_id, 'b': '\\\\\"' + self.token, 'c': '\"'})",
+    "get('/r', cookies={'a': random.choice(['x']), 'b': str(uuid.uuid4())[14]})",
+    "get('/r', cookies={'a': self.token}, headers={'Cookie': 'b=' + self.token})",
+    "get('/r', cookies={'a': self.token}, allow_redirects=False)",
+    "get('/r', cookies={'a': 'constant', 's': 'constant'})",
+    "get(f'/r?x={self.n}', cookies={'a': self.token}, name='/named')",
+]  # fmt: skip
+
+QUOTED = {"quoted": '"x\\"y"', "twice": '"x\\\\""'}
+
+
+def set_up(*lines: str) -> str:
+    """A class body with what on_start does of the session's cookies, before a task."""
+    made = "".join(f"    self.client.cookies.{line}\n" for line in lines)
+    quoted = "".join(f"    self.{name} = {value!r}\n" for name, value in QUOTED.items())
+    needs = "    from requests.cookies import create_cookie\n"
+    return f"def on_start(self):\n{needs}{quoted}{made}@task\ndef t(self):\n"
+
+
+JARS = {
+    "empty": set_up(),
+    "of any host": set_up("set('b', 'any')", "set('a', 'any')", "set('p', '1', path='/r')"),
+    "of this host": set_up(
+        "set('a', 'here', domain='127.0.0.1')", "set('s', 'there', domain='x.test')",
+        "set_cookie(create_cookie('n', None, domain='127.0.0.1'))",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("jar", JARS)
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("login", ["", LOGIN])
+def test_cookies_of_a_request(pair: Twins, tmp_path: Path, jar: str, call: str, login: str) -> None:
+    lines = f"{login}self.client.{call}\nself.client.get('/after')"
+    body = JARS[jar] + "".join(f"    {line}\n" for line in lines.split("\n"))
+    same(pair, tmp_path, "HttpUser", body, [SETS])
+
+
+# Where a redirect leads go those of the request, too, those that the answer has set, and before all
+# of them those of the jar
+
+MOVES = {
+    "there": moved(302, "/to?x", "b=2; Path=/", "a=3; Path=/to", "s=4; Path=/"),
+    "with the method": moved(307, "/to", "b=2", "a=3; Path=/"),
+    "elsewhere": moved(301, "http://localhost:{port}/to", "b=2; Path=/"),
+    "gone": moved(303, "/to", "s=; Max-Age=0; Path=/", "s=7; Path=/to", 'q="\\"1\\""'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("jar", JARS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "cookies={'a': self.token, 'b': 'c', 's': 'x' + self.d}",
+        "cookies={'e': self.quoted, 'f': self.twice}, data='x'",
+        "cookies={'a': self.token}, headers={'Cookie': 'b=' + self.token}",
+    ],
+)
+@pytest.mark.parametrize("login", ["", LOGIN])
+def test_cookies_of_a_request_and_a_redirect(
+    pair: Twins, tmp_path: Path, move: str, jar: str, arguments: str, login: str
+) -> None:
+    port = pair.server.url.rpartition(":")[2]
+    to = MOVES[move]
+    headers = tuple((name, value.replace("{port}", port)) for name, value in to.headers)
+    answers = [
+        SETS,
+        Answer(to.status, "", headers, at="/r"),
+        Answer(302, "", (("Location", "/end"),), at="/to"),
+    ]
+    lines = f"{login}self.client.post('/r', {arguments})\nself.client.get('/after')"
+    body = JARS[jar] + "".join(f"    {line}\n" for line in lines.split("\n"))
+    same(pair, tmp_path, "HttpUser", body, answers, 1)
+
+
+MADE = """
+from requests.cookies import RequestsCookieJar, create_cookie
+from http.cookiejar import CookieJar
+jar = {kind}()
+for cookie in (
+    create_cookie("a", "1"), create_cookie("b", "2", domain="127.0.0.1", path="/r"),
+    create_cookie("c", "3", domain="127.0.0.1", secure=True), create_cookie("d", None),
+    create_cookie("e", "5", domain=".0.0.1"), create_cookie("f", "6", domain="x.test"),
+    create_cookie("g", "7", expires=1e30), create_cookie("h", "8", expires=1000000000),
+    create_cookie("i", "9", domain="127.0.0.1", path="/r/"), create_cookie("s", '"\\"10"'),
+    create_cookie("a", "11", domain="127.0.0.1"),
+    create_cookie("j", "12", domain="localhost.local"),
+):
+    jar.set_cookie(cookie)
+del cookie
+@task
+def t(self):
+    {login}
+    self.client.get('/r', cookies=self.jar)
+    self.client.post('/r/s', cookies=self.jar)
+    self.client.get('/after')
+"""
+
+
+@pytest.mark.parametrize("kind", ["RequestsCookieJar", "CookieJar"])
+@pytest.mark.parametrize("login", ["pass", LOGIN.strip()])
+@pytest.mark.parametrize("to", ["/to", "/r/to", "http://localhost:{port}/r/"])
+def test_cookies_of_a_request_in_a_jar(
+    pair: Twins, tmp_path: Path, kind: str, login: str, to: str
+) -> None:
+    port = pair.server.url.rpartition(":")[2]
+    answers = [SETS, moved(302, to.replace("{port}", port), "a=4; Path=/", "b=5; Path=/r")]
+    same(pair, tmp_path, "HttpUser", MADE.format(kind=kind, login=login), answers)
+
+
+# What is no text raises as in Python; a value that no header can have fails its request
+
+
+@pytest.mark.parametrize(
+    "handler", ["", "except AttributeError as e:\n    self.client.post('/e', data=f'{e}')"]
+)
+def test_a_value_of_a_response_as_a_cookie(pair: Twins, tmp_path: Path, handler: str) -> None:
+    call = "self.client.get('/x', cookies={'a': self.client.get('/r').json()['v']})"
+    if handler:
+        call = (
+            "v = self.client.get('/r').json()['v']\n"
+            f"try:\n    self.client.get('/x', cookies={{'a': v}})\n{handler}"
+        )
+    members = ['"text"', '""', "null", '"\\"q\\\\\\"\\""', "5", "1.5", "true", "[]", "{}"]
+    answers = [Answer(200, f'{{"v": {member}}}', at="/r") for member in members]
+    same(pair, tmp_path, "HttpUser", call, answers, len(answers))
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "\n", "a\x00", "\x7f", "€", "ok"])
+def test_a_cookie_that_no_header_can_have_fails_its_request(
+    pair: Twins, tmp_path: Path, value: str
+) -> None:
+    body = (
+        "r = self.client.get('/x', cookies={'a': 'b', 'c': self.v})\n"
+        "self.client.get(f'/{r.status_code}')"
+    )
+    ours = module_of(tmp_path, text_of("HttpUser", body), "opscore_fast", "HttpUser")
+    got = pair.by_agent(ours, {"v": value}, [], 1)
+    good = value == "ok"
+    assert [request.target for request in got.received] == (["/x", "/200"] if good else ["/0"])
+    assert got.requests["GET", "/x"] == (1, 0)
+    assert [times for *_, times in got.failures] == [1] * (not good)
+    assert got.raised == []
+
+
+@pytest.mark.parametrize("value", ["a\nb", "€"])
+def test_a_header_of_fast_users_that_no_header_can_have_fails_its_request(
+    pair: Twins, tmp_path: Path, value: str
+) -> None:
+    text = text_of("FastHttpUser", "self.client.get('/x', headers={'X-A': self.v})")
+    ours = module_of(tmp_path, text, "opscore_fast", "FastHttpUser")
+    got = pair.by_agent(ours, {"v": value}, [], 1)
+    assert (got.received, got.raised) == ([], [])
+    assert got.requests["GET", "/x"] == (1, 0)
+    assert [times for *_, times in got.failures] == [1]
+
+
+def test_a_constant_cookie_with_a_line_break_fails_each_request(
+    pair: Twins, tmp_path: Path
+) -> None:
+    body = "self.client.get('/x', cookies={'a': 'b\\nc'})"
+    ours = module_of(tmp_path, text_of("HttpUser", body), "opscore_fast", "HttpUser")
+    got = pair.by_agent(ours, {}, [], 3)
+    assert got.received == []
+    assert got.requests["GET", "/x"] == (3, 0)
+    assert [times for *_, times in got.failures] == [3]
+
+
+BAD_CALLS = [
+    ("cookies={'a': 5}", "a number is no text"), ("cookies={'a': self.n}", "a number is no text"),
+    ("cookies={'a': self.n > 5}", "is no text"), ("cookies={'a': True}", "a number is no text"),
+    ("cookies={'a': b'x'}", "a bytes is no text"),
+    ("cookies={'a': self.token.encode()}", "no text"),
+    ("cookies={'a': {'b': 'c'}}", "a dict is no text"), ("cookies={1: 'a'}", "must be texts"),
+    ("cookies={self.token: 'a'}", "key of a dict"), ("cookies={'a\\n': 'b'}", "its name"),
+    ("cookies={'€': 'b'}", "its name"), ("cookies={'a': f'€{self.token}'}", "latin-1"),
+    ("cookies=[('a', 'b')]", "a dict of texts"), ("cookies=self.token", "a dict of texts"),
+    ("cookies=self.client.get('/r').cookies", "a dict of texts"),
+    ("cookies=self.client.cookies", "cookies"),
+    ("cookies=self.client.get('/r').json()", "a dict of"),
+    ("cookies=self.made", "made"), ("cookies=U.of_ports", "for ports"),
+    ("cookies=U.Jar()", "does not know it"), ("cookies=U.odd", "a number is no text"),
+]  # fmt: skip
+
+BAD_JARS = """
+from requests.cookies import RequestsCookieJar as Jar, create_cookie
+of_ports, odd = Jar(), Jar()
+of_ports.set("a", "b", port="80")
+odd.set_cookie(create_cookie("a", ""))
+for cookie in odd:
+    cookie.value = 5
+del cookie
+def on_start(self):
+    self.made = self.Jar()
+@task
+def t(self):
+"""
+
+
+@pytest.mark.parametrize(("arguments", "why"), BAD_CALLS)
+def test_cookies_of_a_request_that_are_refused(
+    pair: Twins, tmp_path: Path, arguments: str, why: str
+) -> None:
+    body = f"{BAD_JARS}    self.client.get('/x', {arguments})"
+    assert why in refused(pair, tmp_path, "HttpUser", body)
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["get('/x', cookies={'a': 'b'})", "post('/x', cookies=None)", "get('/x', cookies=self.none)"],
+)
+def test_fast_users_have_no_cookies_of_a_request(pair: Twins, tmp_path: Path, call: str) -> None:
+    why = refused(pair, tmp_path, "FastHttpUser", f"self.client.{call}")
+    assert 'headers={"Cookie":' in why
+    same(pair, tmp_path, "FastHttpUser", "self.client.get('/x', cookies=None)", [])
+
+
+def test_explain_shows_cookies_of_a_request(pair: Twins, tmp_path: Path) -> None:
+    body = (
+        "self.client.get('/x', cookies={'a': 'v' + self.token, 'b': None})\n"
+        "self.client.get('/y', cookies={'c': 'd'})"
+    )
+    ours = module_of(tmp_path, text_of("HttpUser", body), "opscore_fast", "HttpUser")
+    text = explain(record(new_user(ours, pair.server, {"token": "t"})))
+    assert "GET /x with cookies a=v{self.token}; b   (" in text
+    assert "GET /y with cookies c=d, always the same bytes   (" in text

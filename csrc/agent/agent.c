@@ -99,6 +99,7 @@ opf_agent *opf_agent_new(opf_plan *plan, uint64_t number, const opf_value *slots
     agent->number = number;
     agent->plan = plan;
     opf_plan_hold(plan);
+    agent->jar.unescapes = plan->style == OPF_STYLE_HTTP;
     agent->end = end_new(number, slots, plan->n_slots);
     bool good = agent->end != NULL;
     for (uint32_t i = 0; good && i < n_cookies; i++)
@@ -645,6 +646,8 @@ static int follow(opf_agent *agent, opf_eval *eval, const opf_result *result,
         return OPF_ENOMEM;
     if (!redirect->follows || frame->hops >= agent->plan->max_redirects)
         return 0;
+    if (request->n_cookies && opf_request_follow_cookies(agent, result) != 0)
+        return OPF_ENOMEM;
     frame->url.len = 0;
     if (opf_buf_append(&frame->url, url->data, url->len) != 0)
         return OPF_ENOMEM;
@@ -679,6 +682,7 @@ static void answered(opf_exchange *exchange, void *arg)
         ret = follow(agent, &eval, result, &redirect);
     if (ret == 1)
         return;
+    opf_jar_fini(&frame->cookies);
     enter(agent, OPF_AGENT_RUNS);
     if (ret == 0)
         ret = opf_request_judge(agent, result, request->redirects ? &redirect : NULL);

@@ -438,7 +438,20 @@ static const char *put(char **to, const char *text)
     return at;
 }
 
-static cookie *copy(const opf_agent_cookie *from)
+static void unescape(char *value)
+{
+    size_t len = strlen(value);
+    if (!len || value[0] != '"' || value[len - 1] != '"')
+        return;
+    for (const char *at = value; *at;)
+        if (at[0] == '\\' && at[1] == '"')
+            at += 2;
+        else
+            *value++ = *at++;
+    *value = '\0';
+}
+
+static cookie *copy(const opf_agent_cookie *from, bool unescapes)
 {
     size_t size = sizeof(cookie) + strlen(from->name) + strlen(from->domain) + strlen(from->path) +
                   (from->value ? strlen(from->value) : 0) + 4;
@@ -449,7 +462,10 @@ static cookie *copy(const opf_agent_cookie *from)
     *made =
         (cookie){.is = *from, .domain_len = strlen(from->domain), .path_len = strlen(from->path)};
     made->is.name = put(&to, from->name);
+    char *value = to;
     made->is.value = from->value ? put(&to, from->value) : NULL;
+    if (from->value && unescapes)
+        unescape(value);
     made->is.domain = put(&to, from->domain);
     made->is.path = put(&to, from->path);
     return made;
@@ -457,7 +473,7 @@ static cookie *copy(const opf_agent_cookie *from)
 
 int opf_jar_set(opf_jar *jar, const opf_agent_cookie *from)
 {
-    cookie *made = copy(from);
+    cookie *made = copy(from, jar->unescapes);
     if (!made)
         return OPF_ENOMEM;
     made->age = jar->taken++;
@@ -475,6 +491,16 @@ int opf_jar_set(opf_jar *jar, const opf_agent_cookie *from)
     *at = made;
     jar->n++;
     return 0;
+}
+
+static int add_one(void *jar, const opf_agent_cookie *one)
+{
+    return opf_jar_set(jar, one);
+}
+
+int opf_jar_add(opf_jar *jar, const opf_jar *other)
+{
+    return opf_jar_each(other, add_one, jar);
 }
 
 /* Taking cookies */

@@ -1,4 +1,4 @@
-/* An agent's cookies, kept and sent as Python's http.cookiejar with its default policy does it:
+/* Cookies, kept and sent as Python's http.cookiejar with its default policy does it:
  * what a host sets for itself alone is sent to the hosts below it too, Domain needs a dot in it, of
  * Max-Age and Expires the first goes before. Unlike there, a Port attribute says nothing (as in RFC
  * 6265). Bytes outside ASCII are kept and sent as they came.
@@ -18,6 +18,7 @@
 typedef struct opf_jar {
     struct opf_jar_cookie *first;
     uint32_t n;
+    bool unescapes; /* as the jars of requests do: of a value in quotes each \" is left out */
     uint64_t taken; /* cookies so far, which tells the oldest */
 } opf_jar;
 
@@ -30,6 +31,10 @@ int opf_jar_take(opf_jar *jar, const opf_url *url, const opf_result *result, int
 /* Keeps one as it is, in the place of one of the same domain, path and name; one that has expired
  * is kept until a header is written. Returns 0 or OPF_ENOMEM. */
 int opf_jar_set(opf_jar *jar, const opf_agent_cookie *cookie);
+
+/* Keeps all that another jar has, as opf_jar_set. Returns 0, or OPF_ENOMEM with some of them kept.
+ */
+int opf_jar_add(opf_jar *jar, const opf_jar *other);
 
 /* Appends the value of a Cookie header for the URL; nothing if no cookie is for it. Returns 0 or
  * OPF_ENOMEM. */

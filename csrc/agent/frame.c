@@ -19,6 +19,7 @@ static void frame_free(opf_frame *frame)
     asked_fini(&frame->caught);
     asked_fini(&frame->plain);
     opf_buf_fini(&frame->url);
+    opf_jar_fini(&frame->cookies);
     opf_mem_free(frame->registers);
     opf_mem_free(frame);
 }
@@ -72,6 +73,7 @@ void opf_frame_give(opf_crew *crew, opf_frame *frame)
     opf_exchange_free(frame->exchange);
     frame->exchange = NULL;
     opf_arena_clear(&frame->arena);
+    opf_jar_fini(&frame->cookies);
     if (crew->n_spare >= SPARE_MAX) {
         frame_free(frame);
         return;

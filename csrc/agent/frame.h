@@ -38,6 +38,7 @@ typedef struct opf_frame {
     opf_redirect redirect; /* what was dropped so far */
     uint32_t hops;
     uint64_t start_ns;
+    opf_jar cookies; /* for a request that brings some along: those and the agent's */
 } opf_frame;
 
 /* Returns a frame for the plan with all registers unset, or NULL without memory. */
@@ -52,6 +53,13 @@ void opf_frame_free_spare(opf_crew *crew);
  * value that can't be had. */
 int opf_request_send(opf_agent *agent, opf_eval *eval, const opf_request_plan *request, bool again,
                      opf_done_fn *done, opf_why *why, bool *refused);
+
+/* Merge the cookies that a request brings along with the agent's, in frame->cookies, as requests
+ * merges them: before it is sent (returns as opf_request_send), and where a redirect is followed,
+ * when the agent's jar has taken what the response has set (returns 0 or OPF_ENOMEM). */
+int opf_request_merge_cookies(opf_agent *agent, opf_eval *eval, const opf_request_plan *request,
+                              opf_why *why, bool *refused);
+int opf_request_follow_cookies(opf_agent *agent, const opf_result *result);
 
 /* Judges what came and files it in frame->asked. */
 int opf_request_judge(opf_agent *agent, const opf_result *result, const opf_redirect *redirect);

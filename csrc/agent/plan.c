@@ -140,6 +140,13 @@ static int check_extract(const opf_plan *plan, const opf_extract *extract, opf_w
     return 0;
 }
 
+static int check_cookie(const opf_plan *plan, const opf_request_cookie *cookie, opf_why *why)
+{
+    if (!cookie->name || !cookie->domain || !cookie->path)
+        return refuse(why, "a cookie without a name, domain or path");
+    return check_template(plan, &cookie->value, why);
+}
+
 static int check_request(const opf_plan *plan, const opf_request_plan *request, opf_why *why)
 {
     if (!request->method || !*request->method)
@@ -149,6 +156,7 @@ static int check_request(const opf_plan *plan, const opf_request_plan *request, 
     if (request->line >= plan->n_lines)
         return refuse(why, "a request of a line that does not exist");
     if (is_absent(request->headers, request->n_headers) ||
+        is_absent(request->cookies, request->n_cookies) ||
         is_absent(request->extracts, request->n_extracts))
         return refuse(why, "a request's table is not there");
     int rc = check_template(plan, &request->target, why);
@@ -163,6 +171,8 @@ static int check_request(const opf_plan *plan, const opf_request_plan *request, 
     for (uint32_t i = 0; i < request->n_headers && rc == 0; i++)
         rc = request->headers[i].name ? check_template(plan, &request->headers[i].value, why)
                                       : refuse(why, "a header without a name");
+    for (uint32_t i = 0; i < request->n_cookies && rc == 0; i++)
+        rc = check_cookie(plan, &request->cookies[i], why);
     for (uint32_t i = 0; i < request->n_extracts && rc == 0; i++)
         rc = check_extract(plan, &request->extracts[i], why);
     return rc;

@@ -201,6 +201,15 @@ typedef struct opf_request_header {
     size_t lines_len;
 } opf_request_header;
 
+/* A cookie that a request brings along; but for its value it is an opf_agent_cookie. */
+typedef struct opf_request_cookie {
+    const char *name, *domain, *path; /* NUL-terminated */
+    bool host_only, secure;
+    int64_t expires;
+    bool has_value; /* else it is sent as its name alone */
+    opf_template value;
+} opf_request_cookie;
+
 /* Where requests go: scheme, host and port. */
 typedef struct opf_place {
     char *url; /* scheme://host[:port], NUL-terminated: parsed by seal */
@@ -235,6 +244,8 @@ typedef struct opf_request_plan {
     bool redirects;  /* are followed */
     bool has_cookie; /* a Cookie header is among the headers: no other is added, but to what follows
                         a redirect */
+    opf_request_cookie *cookies; /* sent beside the agent's, which they go before, and not kept */
+    uint32_t n_cookies;
     uint64_t connect_ns, network_ns; /* time-outs; UINT64_MAX: the plan's */
     opf_extract *extracts;
     uint32_t n_extracts;

@@ -29,6 +29,13 @@ static void free_request(opf_request_plan *request)
         drop(request->headers[i].lines);
     }
     drop(request->headers);
+    for (uint32_t i = 0; request->cookies && i < request->n_cookies; i++) {
+        drop(request->cookies[i].name);
+        drop(request->cookies[i].domain);
+        drop(request->cookies[i].path);
+        free_template(&request->cookies[i].value);
+    }
+    drop(request->cookies);
     for (uint32_t i = 0; request->extracts && i < request->n_extracts; i++)
         drop(request->extracts[i].name);
     drop(request->extracts);

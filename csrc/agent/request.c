@@ -155,14 +155,14 @@ static int write_headers(opf_agent *agent, opf_eval *eval, const opf_request_pla
     return 0;
 }
 
-static int write_cookies(opf_agent *agent, opf_buf *out)
+static int write_cookies(opf_agent *agent, opf_jar *jar, opf_buf *out)
 {
     size_t before = out->len;
     if (opf_buf_append_str(out, "Cookie: ") != 0)
         return OPF_ENOMEM;
     size_t at = out->len;
     int64_t now = (int64_t)(opf_clock_real() / OPF_NS_PER_S);
-    if (opf_jar_write(&agent->jar, &agent->frame->parsed, now, out) != 0)
+    if (opf_jar_write(jar, &agent->frame->parsed, now, out) != 0)
         return OPF_ENOMEM;
     if (out->len == at) {
         out->len = before;
@@ -262,8 +262,11 @@ int opf_request_send(opf_agent *agent, opf_eval *eval, const opf_request_plan *r
     frame->parsed.target = target;
     frame->parsed.target_len = (uint32_t)target_len;
     ret = write_headers(agent, eval, request, out, &closes, why, refused);
-    if (ret == 0 && agent->jar.n && (again || !request->has_cookie))
-        ret = write_cookies(agent, out);
+    if (ret == 0 && request->n_cookies && !again)
+        ret = opf_request_merge_cookies(agent, eval, request, why, refused);
+    opf_jar *jar = request->n_cookies ? &frame->cookies : &agent->jar;
+    if (ret == 0 && jar->n && (again || !request->has_cookie))
+        ret = write_cookies(agent, jar, out);
     if (ret == 0)
         ret = write_rest(agent, eval, request, out, &head_len, why);
     if (ret != 0)

@@ -385,6 +385,45 @@ static int fill_header(PyObject *item, void *entry)
                : -1;
 }
 
+/* Copies a str of Latin-1 without a NUL, as it is sent. */
+static int get_latin1(PyObject *object, const char *attribute, const char **out)
+{
+    PyObject *text = PyObject_GetAttrString(object, attribute);
+    PyObject *bytes = text ? PyUnicode_AsLatin1String(text) : NULL;
+    char *data, *made = NULL;
+    int ret = bytes ? PyBytes_AsStringAndSize(bytes, &data, NULL) : -1; /* refuses a NUL */
+    if (ret == 0)
+        ret = copy_bytes(data, strlen(data), &made);
+    *out = made;
+    Py_XDECREF(bytes);
+    Py_XDECREF(text);
+    return ret;
+}
+
+static int fill_cookie(PyObject *item, void *entry)
+{
+    opf_request_cookie *cookie = entry;
+    if (get_latin1(item, "name", &cookie->name) != 0 ||
+        get_latin1(item, "domain", &cookie->domain) != 0 ||
+        get_latin1(item, "path", &cookie->path) != 0 ||
+        get_flag(item, "host_only", &cookie->host_only) != 0 ||
+        get_flag(item, "secure", &cookie->secure) != 0)
+        return -1;
+    PyObject *expires = PyObject_GetAttrString(item, "expires");
+    PyObject *value = expires ? PyObject_GetAttrString(item, "value") : NULL;
+    long long at = INT64_MAX;
+    int ret = value ? 0 : -1;
+    if (ret == 0 && expires != Py_None)
+        ret = read_number(expires, INT64_MIN, INT64_MAX, &at);
+    cookie->expires = at;
+    cookie->has_value = value && value != Py_None;
+    if (ret == 0 && cookie->has_value)
+        ret = fill_template(value, &cookie->value);
+    Py_XDECREF(expires);
+    Py_XDECREF(value);
+    return ret;
+}
+
 static int fill_extract(PyObject *item, void *entry)
 {
     opf_extract *extract = entry;
@@ -422,6 +461,8 @@ static int fill_request(PyObject *item, void *entry)
         get_template(item, "name", &request->name) != 0 ||
         fill_from(item, "headers", sizeof(opf_request_header), fill_header, &request->headers,
                   &request->n_headers) != 0 ||
+        fill_from(item, "cookies", sizeof(opf_request_cookie), fill_cookie, &request->cookies,
+                  &request->n_cookies) != 0 ||
         copy_body(item, request) != 0)
         return -1;
     if (get_flag(item, "caught", &request->caught) != 0 ||

@@ -246,6 +246,49 @@ TEST(what_is_kept_is_told_and_can_be_kept_again)
     opf_jar_fini(&jar);
 }
 
+TEST(quotes_within_quotes_are_left_out_where_requests_does_so)
+{
+    static const struct {
+        const char *given, *kept;
+    } values[] = {
+        {"\"a\\\"b\"", "\"ab\""},
+        {"\"a\\\\\"\"", "\"a\\\""},
+        {"\"\\\"", "\""},
+        {"\"", "\""},
+        {"", ""},
+        {"a\\\"b", "a\\\"b"},
+        {"\"a\\\"b", "\"a\\\"b"},
+        {"a\\\"b\"", "a\\\"b\""},
+    };
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        opf_jar jar = {.unescapes = true}, plain = {0}, other = {0};
+        char want[64];
+        snprintf(want, sizeof(want), "a=%s", values[i].given);
+        CHECK_EQ_INT(take(&plain, "http://h.test/", want, NOW), 0);
+        check_sent(&plain, NOW, want);
+        CHECK_EQ_INT(opf_jar_add(&other, &plain), 0);
+        check_sent(&other, NOW, want);
+        CHECK_EQ_INT(opf_jar_add(&jar, &plain), 0);
+        snprintf(want, sizeof(want), "a=%s", values[i].kept);
+        check_sent(&jar, NOW, want);
+        opf_jar_fini(&jar);
+        opf_jar_fini(&plain);
+        opf_jar_fini(&other);
+    }
+}
+
+TEST(a_jar_added_keeps_the_order_and_goes_before)
+{
+    opf_jar jar = {0}, other = {0};
+    CHECK_EQ_INT(take(&jar, "http://h.test/", "a=1\nb=2", NOW), 0);
+    CHECK_EQ_INT(take(&other, "http://h.test/", "c=3\na=4", NOW), 0);
+    CHECK_EQ_INT(opf_jar_add(&jar, &other), 0);
+    check_sent(&jar, NOW, "a=4; b=2; c=3");
+    check_sent(&other, NOW, "c=3; a=4");
+    opf_jar_fini(&jar);
+    opf_jar_fini(&other);
+}
+
 #ifdef OPF_FAULTS
 TEST(without_memory_what_is_there_stays)
 {

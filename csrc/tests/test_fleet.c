@@ -267,6 +267,22 @@ static void serve_redirect(int fd, int number, void *arg)
     }
 }
 
+static void serve_redirect_with_cookies(int fd, int number, void *arg)
+{
+    char request[4096];
+    (void)number, (void)arg;
+    while (peer_read_request(fd, request, sizeof(request))) {
+        bool again = strncmp(request, "GET /there ", 11) == 0;
+        if (!strstr(request, again ? "\r\nCookie: a=b; g=h; e=f\r\n" : "e=f\r\n") ||
+            !strstr(request, "Cookie: a=b; "))
+            atomic_fetch_add(&wrong, 1);
+        if (!peer_send(fd, again ? "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+                                 : "HTTP/1.1 302 Found\r\nSet-Cookie: g=h; Path=/\r\nLocation: "
+                                   "/there\r\nContent-Length: 0\r\n\r\n"))
+            return;
+    }
+}
+
 static const opf_instruction once[] = {{.op = OPF_OP_REQUEST}, {.op = OPF_OP_END}};
 
 #define AGENTS 8
@@ -435,6 +451,36 @@ TEST(a_redirect_is_followed)
     CHECK_EQ_INT(c.requests, 1);
     CHECK_EQ_INT(c.failures, 0);
     CHECK_EQ_INT(atomic_load(&wrong), 0);
+}
+
+/* Twice: what a frame had of the first request is no part of the second. */
+TEST(cookies_of_a_request_go_where_a_redirect_leads)
+{
+    counts c = {0};
+    uint64_t first;
+    atomic_store(&wrong, 0);
+    peer *server = peer_new(serve_redirect_with_cookies, NULL);
+    opf_plan *plan = make(peer_port(server), once, 2, 0.001, 0, false, 0);
+    opf_request_plan *request = plan->requests;
+    request->cookies = opf_mem_zalloc(sizeof(opf_request_cookie));
+    request->n_cookies = 1;
+    request->cookies[0] = (opf_request_cookie){.name = opf_mem_strdup("e"),
+                                               .domain = opf_mem_strdup(""),
+                                               .path = opf_mem_strdup("/"),
+                                               .host_only = true,
+                                               .expires = INT64_MAX,
+                                               .has_value = true,
+                                               .value = literal("f")};
+    opf_fleet *fleet = start(plan, 1, 2, &first);
+    opf_plan_release(plan);
+    CHECK(take_until(fleet, &c, 8, 0, 0));
+    CHECK_EQ_INT(stop(fleet, first, 2, OPF_STOP_NOW), 0);
+    CHECK(take_until(fleet, &c, 8, 0, 2));
+    opf_fleet_free(fleet);
+    peer_free(server);
+    CHECK_EQ_INT(c.failures, 0);
+    CHECK_EQ_INT(atomic_load(&wrong), 0);
+    CHECK_STR(c.cookie, "a=b");
 }
 
 TEST(an_agent_that_stops_itself)

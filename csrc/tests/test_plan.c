@@ -18,6 +18,12 @@ static opf_template literal(const char *text)
     return tmpl;
 }
 
+static void drop(const char **text)
+{
+    opf_mem_free((void *)(uintptr_t)*text);
+    *text = NULL;
+}
+
 enum { N_CODE = 8 };
 #define COMMA ,
 
@@ -65,6 +71,12 @@ static opf_plan *make(void)
     plan->requests[0].n_headers = 1;
     plan->requests[0].headers[0].name = opf_mem_strdup("Host");
     plan->requests[0].headers[0].value = literal("host");
+    plan->requests[0].cookies = many(1, sizeof(opf_request_cookie));
+    plan->requests[0].n_cookies = 1;
+    plan->requests[0].cookies[0] = (opf_request_cookie){.name = opf_mem_strdup("c"),
+                                                        .domain = opf_mem_strdup(""),
+                                                        .path = opf_mem_strdup("/"),
+                                                        .value = literal("v")};
     plan->requests[0].extracts = many(1, sizeof(opf_extract));
     plan->requests[0].n_extracts = 1;
     plan->requests[0].extracts[0] = (opf_extract){.take = OPF_TAKE_REGEX, .dst = 1, .group = 1};
@@ -199,6 +211,10 @@ TEST(bad_tables_are_refused)
     REFUSED(request->extracts[0].take = (opf_take)14, "an extract that does not exist");
     REFUSED((request->extracts[0].take = OPF_TAKE_JSON, request->extracts[0].what = 1),
             "an extract's path does not exist");
+    REFUSED(drop(&request->cookies[0].path), "a cookie without a name, domain or path");
+    REFUSED((drop(&request->cookies[0].value.pieces[0].text),
+             request->cookies[0].value.pieces[0].value = 4),
+            "a template's operand does not exist");
     REFUSED(plan->sets[0].wait.samples = 1, "a wait's samples do not exist");
     REFUSED(plan->sets[0].wait.pace = (opf_pace)5, "a wait that does not exist");
     REFUSED(plan->sets[0].choices[0].set = 2, "a set's task does not exist");

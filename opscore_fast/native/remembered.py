@@ -22,8 +22,8 @@ def cookies_of(user: Any) -> list[tuple[Any, ...]]:
     """Return the cookies that a user's client has, for its agents."""
     return [
         (
-            *(cookie.name, cookie.value or "", cookie.domain.lstrip("."), cookie.path),
-            *(not cookie.domain_specified, bool(cookie.secure), cookie.expires),
+            *(cookie.name, cookie.value, cookie.domain.removeprefix("."), cookie.path),
+            *(not cookie.domain.startswith("."), bool(cookie.secure), cookie.expires),
         )
         for cookie in _jar_of(user)
     ]

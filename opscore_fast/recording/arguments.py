@@ -7,6 +7,7 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 from typing import Any
 
 from opscore_fast.http_session import HttpSession
+from opscore_fast.recording.cookies import brought
 from opscore_fast.recording.plan import Kind, Test
 from opscore_fast.recording.runtime import Runtime
 from opscore_fast.recording.symbols import TEXTS, Bytes, Native, Sym, Text, has_symbol, may_be_empty
@@ -26,13 +27,16 @@ class Arguments:
         self._rt, self._session = rt, session
         self._fast = isinstance(session, FastHttpSession)
 
-    def check(self, kwargs: dict[str, Any]) -> None:
+    def check(self, method: str, kwargs: dict[str, Any]) -> None:
         """Refuse what is not recorded of a request."""
         session, fast = self._session, self._fast
         for name, value in kwargs.items():
             if name in _KNOWN or (name == "timeout" and not fast and not has_symbol(value)):
                 continue
-            default = {"stream": False, "context": None, "files": None, "cookies": None}
+            if name == "cookies":
+                self._check_cookies(method, value)
+                continue
+            default = {"stream": False, "context": None, "files": None}
             if name in default and not value:
                 continue
             plain = str(session.base_url).startswith("http:")
@@ -40,6 +44,14 @@ class Arguments:
                 continue
             raise self._rt.refusal(
                 f"{name}=", "of a request it is not recorded", "set it for the session in on_start"
+            )
+
+    def _check_cookies(self, method: str, given: Any) -> None:
+        if self._fast and (isinstance(given, Native) or given or method == "POST"):
+            raise self._rt.refusal(
+                "cookies=",
+                "FastHttpUser has no such argument: it goes into the query or the form",
+                'write headers={"Cookie": f"name={...}"}',
             )
 
     def settled(self, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -55,6 +67,9 @@ class Arguments:
             settled["headers"] = {
                 key: self._header(key, value) for key, value in settled["headers"].items()
             }
+        cookies = settled.get("cookies")
+        if isinstance(cookies, Native) or cookies:
+            settled["cookies"] = brought(self._rt, cookies)
         settled["json"] = self._not_none(settled.get("json"))
         settled["data"] = data = self._body(settled.get("data"))
         if isinstance(data, Native) or data:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from opscore_fast.recording.plan import (
     NOTHING,
     Constant,
+    Cookie,
+    CookieScope,
     Encoding,
     Extract,
     Instruction,
@@ -69,6 +71,15 @@ Parts = tuple[str | Part, ...]
 
 
 @dataclass(frozen=True)
+class CookieSpec:
+    """A cookie that a request brings along, as plan.Cookie."""
+
+    name: str
+    value: Parts | None
+    scope: CookieScope
+
+
+@dataclass(frozen=True)
 class RequestSpec:
     """A request, as plan.Request."""
 
@@ -79,6 +90,7 @@ class RequestSpec:
     url: Parts
     name: Parts
     headers: tuple[tuple[str, Parts], ...]
+    cookies: tuple[CookieSpec, ...]
     body: Parts | None
     caught: bool
     redirects: bool
@@ -290,6 +302,7 @@ class Builder:
             url=self.template(spec.url, env) if asks_url else (),
             name=self.template(spec.name, env),
             headers=[(name, self.template(value, env, "latin-1")) for name, value in spec.headers],
+            cookies=[self._cookie(cookie, env) for cookie in spec.cookies],
             body=None if spec.body is None else self.template(spec.body, env),
             caught=spec.caught,
             redirects=spec.redirects,
@@ -299,6 +312,10 @@ class Builder:
             extracts=extracts,
             line=self.line(step.line),
         )
+
+    def _cookie(self, spec: CookieSpec, env: dict[Any, int]) -> Cookie:
+        value = None if spec.value is None else self.template(spec.value, env, "latin-1")
+        return Cookie(name=spec.name, value=value, **asdict(spec.scope))
 
     def _what(self, step: Step, env: dict[Any, int]) -> int:
         plan, what = self.plan, step.what
@@ -338,6 +355,10 @@ class Builder:
             request.url = _resolved(request.url, n_slots)
             request.name = _resolved(request.name, n_slots)
             request.headers = [(name, _resolved(text, n_slots)) for name, text in request.headers]
+            request.cookies = [
+                replace(cookie, value=cookie.value and _resolved(cookie.value, n_slots))
+                for cookie in request.cookies
+            ]
             if request.body is not None:
                 request.body = _resolved(request.body, n_slots)
             for extract in request.extracts:

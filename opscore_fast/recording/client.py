@@ -194,7 +194,7 @@ class Client(Native):
         if fast and isinstance(url, Native):
             self._check_start(url)
         arguments = Arguments(rt, user.client)
-        arguments.check(kwargs)
+        arguments.check(method, kwargs)
         caught = bool(kwargs.get("catch_response", False))
         name = arguments.name(kwargs.get("name"))
         if name is None:

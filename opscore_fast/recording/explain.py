@@ -179,6 +179,7 @@ def _of_step(words: _Words, step: Instruction) -> str:
 def _of_request(words: _Words, request: Request) -> str:
     pieces = [*request.target, *request.params, *(request.body or ())]
     pieces += [piece for _, value in request.headers for piece in value]
+    pieces += [piece for cookie in request.cookies for piece in cookie.value or ()]
     varies = any(isinstance(piece, Value) for piece in pieces)
     text = f"{request.method} {words.template(request.target)}"
     if request.params:
@@ -187,5 +188,11 @@ def _of_request(words: _Words, request: Request) -> str:
         text += f" as {words.template(request.name)}"
     if request.body:
         text += f" with {words.template(request.body)}"
+    if request.cookies:
+        cookies = "; ".join(
+            cookie.name if cookie.value is None else f"{cookie.name}={words.template(cookie.value)}"
+            for cookie in request.cookies
+        )
+        text += f" with cookies {cookies}"
     words.take(request)
     return text if varies else f"{text}, always the same bytes"

@@ -215,6 +215,28 @@ class Extract:
     name: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CookieScope:
+    """Which requests a cookie is for, as opf_agent_cookie has it."""
+
+    domain: str = ""
+    """Without a leading dot; empty: any."""
+    path: str = "/"
+    host_only: bool = True
+    """Its domain has no leading dot."""
+    secure: bool = False
+    expires: int | None = None
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cookie(CookieScope):
+    """A cookie that a request brings along (opf_request_cookie). value None: its name alone."""
+
+    name: str
+    value: Template | None
+
+
 @dataclass
 class Request:
     """A request (opf_request_plan). Times in seconds; None: the plan's; 0: none."""
@@ -226,6 +248,7 @@ class Request:
     url: Template
     name: Template
     headers: list[tuple[str, Template]]
+    cookies: list[Cookie]
     body: Template | None
     caught: bool
     redirects: bool

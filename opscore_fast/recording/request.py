@@ -11,7 +11,8 @@ from locust.event import EventHook
 
 from opscore_fast.exceptions import ConnectError
 from opscore_fast.http_session import HttpSession, _timeouts
-from opscore_fast.recording.branches import Parts, RequestSpec
+from opscore_fast.recording.branches import CookieSpec, Parts, RequestSpec
+from opscore_fast.recording.cookies import Brought
 from opscore_fast.recording.markers import Markers
 from opscore_fast.recording.plan import Encoding
 from opscore_fast.recording.symbols import Native, parts_of
@@ -151,6 +152,7 @@ class Builder:
             body = body.decode("utf-8", "surrogateescape")
         connect, network = _timeouts(kwargs["timeout"]) if kwargs.get("timeout") else (None, None)
         split = tuple((field, self._split(value)) for field, value in headers)
+        cookies = tuple(self._cookie(cookie) for cookie in kwargs.get("cookies") or ())
         spec = RequestSpec(
             method=str(request.method),
             place=f"{parts.scheme}://{parts.netloc}",
@@ -159,6 +161,7 @@ class Builder:
             url=given,
             name=() if name is None else parts_of(name),
             headers=split,
+            cookies=cookies,
             body=None if body is None else self._split(body),
             caught=caught,
             redirects=self._redirects(str(request.method), kwargs),
@@ -168,6 +171,15 @@ class Builder:
         )
         self._markers.check_all(self._found)
         return spec
+
+    def _cookie(self, cookie: Brought) -> CookieSpec:
+        """Return a cookie of cookies=, which never goes by the session: requests merges it with
+        what an agent's own jar has when it is sent."""
+        if cookie.value is None:
+            return CookieSpec(cookie.name, None, cookie.scope)
+        planted = self._markers.plant(cookie.value, Encoding.HEADER)
+        planted.encode("latin-1")  # or else it is no header
+        return CookieSpec(cookie.name, self._split(planted), cookie.scope)
 
     def _redirects(self, method: str, kwargs: dict[str, Any]) -> bool:
         default = self._fast or method != "HEAD"
