@@ -52,10 +52,6 @@ class Sent:
     counted: str | None = None
 
 
-class _ValueError(Exception):
-    pass
-
-
 class Agent:
     """Runs programs of a plan against scripted responses."""
 

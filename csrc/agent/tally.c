@@ -86,11 +86,6 @@ void opf_tally_free(opf_tally *tally)
     opf_mem_free(tally);
 }
 
-bool opf_tally_is_empty(const opf_tally *tally)
-{
-    return !tally->n_cells && !tally->n_failures && !tally->n_raises && !tally->lost;
-}
-
 /* FNV-1a */
 #define HASH_START 14695981039346656037ULL
 

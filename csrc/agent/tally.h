@@ -93,7 +93,4 @@ void opf_tally_fail(opf_tally *tally, const opf_tally_failure *failure);
 void opf_tally_raised(opf_tally *tally, const char *type, const char *text, size_t text_len,
                       const char *line, const char *task);
 
-/* True when nothing was counted. */
-bool opf_tally_is_empty(const opf_tally *tally);
-
 #endif

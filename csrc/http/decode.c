@@ -4,6 +4,7 @@
 
 #include <brotli/decode.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -236,11 +237,6 @@ static const struct coding *find_coding(const char *name, size_t len)
             return &codings[i];
     }
     return NULL;
-}
-
-bool opf_decode_known(const char *coding, size_t len)
-{
-    return find_coding(coding, len) != NULL;
 }
 
 static bool is_blank(char c)

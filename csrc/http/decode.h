@@ -2,7 +2,6 @@
 #ifndef OPF_HTTP_DECODE_H
 #define OPF_HTTP_DECODE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,14 +14,10 @@ enum {
     OPF_DECODE_SIZE = -102  /* over max_out */
 };
 
-/* True for the name of a coding that opf_decode can undo, in any case: gzip, x-gzip, deflate, br,
- * identity. */
-bool opf_decode_known(const char *coding, size_t len);
-
 /* Undoes the codings of a Content-Encoding value, a list in the order in which they were applied
- * ("gzip, br"), and appends what was coded to out. deflate is taken with zlib's wrapping or
- * without; gzip may have several members, and bytes that follow the end are ignored. An empty body
- * decodes to an empty one.
+ * ("gzip, br"; x-gzip, deflate and identity are known, too, in any case), and appends what was
+ * coded to out. deflate is taken with zlib's wrapping or without; gzip may have several members,
+ * and bytes that follow the end are ignored. An empty body decodes to an empty one.
  *
  * Returns 0; OPF_DECODE_UNKNOWN: the body is to be taken as it is; OPF_DECODE_BAD or
  * OPF_DECODE_SIZE with *coding set to the constant name of the coding at fault (max_out holds for

@@ -17,7 +17,7 @@ TEST(requests_are_counted_by_method_and_name)
     opf_plan *plan = opf_plan_new();
     opf_tally *tally = opf_tally_new(plan, 7);
     uint32_t a = 9, b = 9, c = 9, again = 9;
-    CHECK(tally && opf_tally_is_empty(tally));
+    CHECK(tally && !tally->n_cells);
     CHECK_EQ_INT(count(tally, "GET", "/a", &a), 0);
     CHECK_EQ_INT(count(tally, "POST", "/a", &b), 0);
     CHECK_EQ_INT(count(tally, "GET", "/ab", &c), 0);
@@ -29,7 +29,6 @@ TEST(requests_are_counted_by_method_and_name)
     CHECK_EQ_INT(tally->cells[b].cell.requests, 1);
     CHECK_STR(tally->cells[c].name, "/ab");
     CHECK_EQ_INT(tally->second, 7);
-    CHECK(!opf_tally_is_empty(tally));
     opf_tally_free(tally);
     opf_plan_release(plan);
 }

@@ -333,10 +333,6 @@ class Runtime:
                     return handler
         return None
 
-    def is_seen(self, error: type[BaseException]) -> bool:
-        """Return whether what the task does in its except for an error may depend on its text."""
-        return isinstance(self._handler(error), str)
-
     def tells_apart(self, errors: Iterable[type[BaseException]]) -> bool:
         """Return whether the task does something else for each of some errors."""
         handlers = {self._handler(error) for error in errors}
