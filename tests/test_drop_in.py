@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Listen
-from helpers import distributed, finish, free_port, python, read_csv
+from helpers import ENDING, distributed, finish, free_port, python, read_csv
 from servers import CERTIFICATES, Listener
 
 import opscore_fast
@@ -23,7 +23,6 @@ import os
 import locust
 import locust.clients
 import locust.contrib.fasthttp as f
-import locust.stats
 import locust.user.users
 from locust import FastHttpUser, HttpUser
 from locust.clients import HttpSession, ResponseContextManager, RestResponseContextManager
@@ -76,9 +75,6 @@ class ByFastHttp(FastHttpUser):
     work = ByHttp.work
     tasks = [work]
 
-# the reports are there even when the run is short, and the machine slow
-locust.stats.CSV_STATS_INTERVAL_SEC = locust.stats.CSV_STATS_FLUSH_INTERVAL_SEC = 0.1
-
 @locust.events.init.add_listener
 def say(environment, **_):
     for name, classes in CLASSES.items():
@@ -111,6 +107,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder with the locustfile and the module that it imports."""
     (tmp_path / "locustfile.py").write_text(USERS)
     (tmp_path / "helper_module.py").write_text(HELPER)
+    (tmp_path / "ending.py").write_text(ENDING)
     return tmp_path
 
 
@@ -118,9 +115,9 @@ def start(
     folder: Path, app: Listener, *options: str, module: str = "opscore_fast"
 ) -> subprocess.Popen[str]:
     """Start a headless run of the folder's locustfile.py with four users."""
-    command = ["-m", module, "-f", "locustfile.py", "--headless", "--host", app.url]
-    command += ["-u", "4", "-r", "4", "-t", "4s", "--csv", "out", "--only-summary", *options]
-    return python(*command, cwd=folder)
+    command = ["-m", module, "-f", "locustfile.py,ending.py", "--headless", "--host", app.url]
+    command += ["-u", "4", "-r", "4", "--csv", "out", "--only-summary", *options]
+    return python(*command, cwd=folder, UNTIL=f"count() >= {sum(MADE.values())}")
 
 
 def whose(output: str) -> dict[str, list[str]]:
@@ -239,7 +236,7 @@ def test_keep_is_in_the_help(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [(), ("FastHttpSession", "FastHttpUser")], ids=len)
 def test_processes(folder: Path, app: Listener, kept: tuple[str, ...]) -> None:
     options = ["--keep=FastHttpUser"] if kept else []
-    run = finish(start(folder, app, "--processes", "2", "-t", "3s", *distributed(), *options))
+    run = finish(start(folder, app, "--processes", "2", *distributed(), *options))
     assert run.code == 0, run.output
     assert whose(run.output) == expected(*kept)
     check_counts(folder, app)
@@ -251,9 +248,7 @@ def test_processes(folder: Path, app: Listener, kept: tuple[str, ...]) -> None:
 def test_master_and_workers(folder: Path, app: Listener, master: str) -> None:
     """Workers get the locustfile from the master; whose classes they have is their own matter."""
     bound = distributed()
-    main = start(
-        folder, app, "--master", "--expect-workers", "2", "-t", "3s", *bound[:4], module=master
-    )
+    main = start(folder, app, "--master", "--expect-workers", "2", *bound[:4], module=master)
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "helper_module.py").write_text(HELPER)
@@ -295,11 +290,9 @@ from locust.contrib.fasthttp import FastHttpSession, LocustBadStatusCode
 from locust.exception import CatchResponseError
 from requests.exceptions import HTTPError
 import collections
-import locust.stats
 import pytest
 import time
 
-locust.stats.CSV_STATS_INTERVAL_SEC = locust.stats.CSV_STATS_FLUSH_INTERVAL_SEC = 0.1
 rounds = collections.Counter()
 
 def work(session):
@@ -372,9 +365,11 @@ def test_pytest_style_locustfile(app: Listener, tmp_path: Path, way: str) -> Non
     """Locust's own plug-in gives its fixtures our classes."""
     text = f"import {PLUGIN}\n" + PYTEST_STYLE if way == "import" else PYTEST_STYLE
     (tmp_path / "test_pytest_style.py").write_text(text)
-    command = ["-m", "opscore_fast" if way == "module" else "locust", "-f", "test_pytest_style.py"]
-    command += ["--headless", "--host", app.url, "-u", "2", "-r", "2", "-t", "2s"]
-    run = finish(python(*command, "--csv", "out", "--only-summary", cwd=tmp_path))
+    (tmp_path / "ending.py").write_text(ENDING)
+    command = ["-m", "opscore_fast" if way == "module" else "locust"]
+    command += ["-f", "test_pytest_style.py,ending.py", "--csv", "out", "--only-summary"]
+    command += ["--headless", "--host", app.url, "-u", "2", "-r", "2"]
+    run = finish(python(*command, cwd=tmp_path, UNTIL="count() >= 26"))
     assert run.code == 1, run.output
     assert run.tracebacks == 0, run.output
     counts = {
@@ -495,7 +490,7 @@ env.events.init.fire(environment=env, runner=runner, web_ui=web_ui)
 gevent.spawn(stats_printer(env.stats))
 gevent.spawn(stats_history, env.runner)
 runner.start(4, spawn_rate=10)
-with gevent.Timeout(20):
+with gevent.Timeout(100):
     while env.stats.total.num_requests < 40 or runner.user_count:
         gevent.sleep(0.05)
     while not env.stats.history or env.stats.history[-1]["user_count"][1]:

@@ -9,7 +9,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from helpers import LOCUST, OURS, Run, Users, finish, free_port, python, read_csv, wait_until
+from helpers import (
+    ENDING,
+    LOCUST,
+    OURS,
+    Run,
+    Users,
+    finish,
+    free_port,
+    python,
+    read_csv,
+    wait_until,
+)
 from servers import Listener
 
 LOCUSTFILE = """
@@ -48,12 +59,17 @@ def write_locustfile(folder: Path, users: Users, text: str = LOCUSTFILE) -> Path
 
 
 def headless(
-    folder: Path, app: Listener, *options: str, module: str = "locust"
+    folder: Path, app: Listener, *options: str, module: str = "locust", until: int = 0
 ) -> subprocess.Popen[str]:
-    """Start a headless run of the folder's locustfile.py, with its reports in the folder."""
-    command = ["-m", module, "-f", "locustfile.py", "--headless", "--host", app.url]
+    """Start a headless run of the folder's locustfile.py, with its reports in the folder.
+
+    It ends when `until` requests have been counted, if it is given.
+    """
+    files = "locustfile.py,ending.py" if until else "locustfile.py"
+    (folder / "ending.py").write_text(ENDING)
+    command = ["-m", module, "-f", files, "--headless", "--host", app.url]
     command += ["--csv", "out", "--html", "out.html", "--only-summary", *options]
-    return python(*command, cwd=folder)
+    return python(*command, cwd=folder, UNTIL=f"count() >= {until}")
 
 
 def check_reports(folder: Path, app: Listener, count: int) -> None:
@@ -93,7 +109,7 @@ def counted(run: Run) -> int:
 
 def test_headless(users: Users, app: Listener, tmp_path: Path) -> None:
     write_locustfile(tmp_path, users)
-    run = finish(headless(tmp_path, app, "-u", "4", "-r", "4", "-t", "3s"))
+    run = finish(headless(tmp_path, app, "-u", "4", "-r", "4", until=200))
     assert run.code == 1, run.output  # as there were failures
     assert counted(run) == 200
     check_reports(tmp_path, app, 200)
@@ -111,7 +127,7 @@ def test_the_run_time_begins_with_the_run(app: Listener, tmp_path: Path) -> None
 
 def test_without_failures(app: Listener, tmp_path: Path) -> None:
     write_locustfile(tmp_path, OURS, LOCUSTFILE.replace("/every/2", "/ok"))
-    run = finish(headless(tmp_path, app, "-u", "2", "-r", "2", "-t", "2s", "--json"))
+    run = finish(headless(tmp_path, app, "-u", "2", "-r", "2", "--json", until=100))
     assert run.code == 0, run.output
     assert app.counts()["answered"] == 100
     entries, _ = json.JSONDecoder().raw_decode(run.output, run.output.index("[\n    {"))
@@ -123,8 +139,8 @@ def test_nothing_listens(tmp_path: Path, app: Listener) -> None:
     """The run is the same as ever, with one line for the failures."""
     write_locustfile(tmp_path, OURS)
     port = free_port()
-    options = ("-u", "2", "-r", "2", "-t", "2s", "--host", f"http://127.0.0.1:{port}")
-    run = finish(headless(tmp_path, app, *options))
+    options = ("-u", "2", "-r", "2", "--host", f"http://127.0.0.1:{port}")
+    run = finish(headless(tmp_path, app, *options, until=100))
     assert run.code == 1, run.output
     text = f"ConnectionRefused('connection refused by 127.0.0.1:{port}')"
     errors = {row["Name"]: row["Error"] for row in read_csv(tmp_path / "out_failures.csv")}
@@ -135,10 +151,10 @@ def test_nothing_listens(tmp_path: Path, app: Listener) -> None:
 def test_processes(app: Listener, tmp_path: Path) -> None:
     """Locust's own fork: every process has connections of its own, and all is counted."""
     write_locustfile(tmp_path, OURS)
-    options = ("-u", "4", "-r", "4", "-t", "3s", "--processes", "2")
+    options = ("-u", "4", "-r", "4", "--processes", "2")
     port = str(free_port())
     options += ("--master-bind-port", port, "--master-port", port)
-    run = finish(headless(tmp_path, app, *options))
+    run = finish(headless(tmp_path, app, *options, until=200))
     assert run.code == 1, run.output
     assert counted(run) == 200
     check_reports(tmp_path, app, 200)
@@ -150,10 +166,12 @@ def test_master_and_workers(app: Listener, tmp_path: Path) -> None:
     master = headless(
         tmp_path,
         app,
-        *("-u", "4", "-r", "4", "-t", "3s", "--master", "--expect-workers", "2"),
+        *("-u", "4", "-r", "4", "--master", "--expect-workers", "2"),
         *("--master-bind-host", "127.0.0.1", "--master-bind-port", port),
+        until=200,
     )
-    worker = ("-m", "locust", "-f", "locustfile.py", "--worker", "--master-port", port)
+    files = "locustfile.py,ending.py"
+    worker = ("-m", "locust", "-f", files, "--worker", "--master-port", port)
     workers = [python(*worker, cwd=tmp_path) for _ in range(2)]
     run = finish(master)
     ended = [finish(process) for process in workers]
@@ -184,11 +202,11 @@ def test_stopped_by_a_signal(app: Listener, tmp_path: Path, number: signal.Signa
 
 def test_stopped_while_waiting_for_requests(app: Listener, tmp_path: Path) -> None:
     """A server that never answers can't keep a run from ending."""
-    text = LOCUSTFILE.replace("/token/{{self.made}}", "/token/x?delay=60")
+    text = LOCUSTFILE.replace("/token/{{self.made}}", "/token/x?delay=600")
     write_locustfile(tmp_path, OURS, text)
     process = headless(tmp_path, app, "-u", "20", "-r", "20", "-t", "2s")
     wait_until(lambda: app.counts()["requests"] >= 20)
-    run = finish(process, 20)
+    run = finish(process)
     assert run.code == 0, run.output
     assert counted(run) == 0
 
@@ -209,7 +227,7 @@ def on_quitting(environment, **kwargs):
 
 def test_listener_in_the_locustfile(app: Listener, tmp_path: Path) -> None:
     write_locustfile(tmp_path, OURS, LOCUSTFILE + LISTENER)
-    run = finish(headless(tmp_path, app, "-u", "2", "-r", "2", "-t", "2s"))
+    run = finish(headless(tmp_path, app, "-u", "2", "-r", "2", until=100))
     assert "heard 100 of 100" in run.output, run.output
     check_reports(tmp_path, app, 100)
 
@@ -220,8 +238,8 @@ def test_listener_in_the_locustfile(app: Listener, tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["locust", "locust.contrib.fasthttp"])
 def test_untouched_locustfile(app: Listener, tmp_path: Path, place: str) -> None:
     (tmp_path / "locustfile.py").write_text(UNTOUCHED.format(place=place))
-    options = ("-u", "4", "-r", "4", "-t", "2s")
-    run = finish(headless(tmp_path, app, *options, module="opscore_fast"))
+    options = ("-u", "4", "-r", "4")
+    run = finish(headless(tmp_path, app, *options, module="opscore_fast", until=200))
     assert run.code == 1, run.output
     assert "client of opscore_fast" in run.output
     assert "client of locust" not in run.output
@@ -235,9 +253,9 @@ def test_untouched_locustfile(app: Listener, tmp_path: Path, place: str) -> None
 def test_untouched_locustfile_in_processes(app: Listener, tmp_path: Path) -> None:
     (tmp_path / "locustfile.py").write_text(UNTOUCHED.format(place="locust"))
     port = str(free_port())
-    options = ("-u", "4", "-r", "4", "-t", "3s", "--processes", "2")
+    options = ("-u", "4", "-r", "4", "--processes", "2")
     options += ("--master-bind-port", port, "--master-port", port)
-    run = finish(headless(tmp_path, app, *options, module="opscore_fast"))
+    run = finish(headless(tmp_path, app, *options, module="opscore_fast", until=200))
     assert run.code == 1, run.output
     assert "client of locust" not in run.output
     assert counted(run) == 200
