@@ -31,9 +31,11 @@ from servers.frames import (
     Code,
     Setting,
     data,
+    goaway,
     headers,
     ping,
     response,
+    rst_stream,
     settings,
     window_update,
 )
@@ -216,6 +218,45 @@ def test_the_wait_for_a_stream_is_no_response_time(
     times = {event["response"]: event["response_time"] / 1000 for event in fired}
     assert times[jobs[3].value] < waits[3]
     assert jobs[3].value.elapsed.total_seconds() < waits[3]
+
+
+# Requests that are sent again
+
+
+def paths(client: Any, port: Listener, count: int) -> list[str]:
+    """Ask for /0, /1, ... at a time; returns the paths of the requests that the server has read."""
+    jobs = [gevent.spawn(client.get, f"/{number}") for number in range(count)]
+    gevent.joinall(jobs)
+    assert [job.value.error for job in jobs] == [None] * count
+    assert [job.value.retries for job in jobs] == [1] * count
+    return [dict(request["fields"])[":path"] for request in port.requests()]
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_refused_requests_keep_their_order(
+    http2_script: Listen, connect: Connect, step: int
+) -> None:
+    """Whatever the order in which the server refuses them."""
+    count = 8
+    refused = b"".join(
+        rst_stream(stream, Code.REFUSED_STREAM) for stream in range(1, 2 * count, 2)[::step]
+    )
+    script = [["preface"], ["request", count], ["send", refused], ["request", count]]
+    port = http2_script([*script, *[["pass_over"]] * count, *[["answer"]] * count, ["drain"]])
+    order = [f"/{number}" for number in range(count)]
+    assert paths(connect(port), port, count) == order + order
+
+
+def test_requests_of_a_connection_that_goes_away_keep_their_order(
+    http2_script: Listen, connect: Connect
+) -> None:
+    count = 8
+    port = http2_script(
+        [["preface"], ["request", count], ["send", goaway(0)], ["drain"]],
+        [["preface"], ["request", count], *[["answer"]] * count, ["drain"]],
+    )
+    order = [f"/{number}" for number in range(count)]
+    assert paths(connect(port), port, count) == order + order
 
 
 # Settings that change

@@ -31,6 +31,7 @@ struct opf_exchange {
     opf_conn *conn;
     opf_transfer *transfer;     /* NULL: it is not libcurl's */
     opf_mux_stream *mux_stream; /* NULL: it is on no HTTP/2 connection */
+    uint64_t number;            /* in the order of its origin's */
     uint64_t queued_at;         /* monotonic ns, while it is in a queue */
     opf_exchange_state state;
     bool head_request;

@@ -142,7 +142,7 @@ static void resend(opf_mux_stream *s)
     opf_message_reset(&exchange->message);
     exchange->result.resent++;
     exchange->result.http2 = false;
-    opf_origin_queue(origin, exchange, true);
+    opf_origin_requeue(origin, exchange);
 }
 
 /* What the session tells */

@@ -278,28 +278,35 @@ static int assign(opf_origin *origin, opf_exchange *exchange)
     return opf_conn_dial(origin, exchange) == 0 ? 1 : OPF_ENOMEM;
 }
 
+/* Puts the exchange before another, or at the queue's end. */
+static void queue_before(opf_node *other, opf_exchange *exchange)
+{
+    exchange->state = OPF_EXCHANGE_QUEUED;
+    exchange->result.phase = OPF_PHASE_QUEUE;
+    exchange->queued_at = opf_clock_mono();
+    opf_list_push_back(other, &exchange->link);
+}
+
 int opf_pool_submit(opf_pool *pool, opf_exchange *exchange, const opf_url *url)
 {
     opf_origin *origin = origin_of(pool, url);
     if (!origin)
         return OPF_ENOMEM;
+    exchange->number = origin->submitted++;
     int ret = opf_list_empty(&origin->waiting) ? assign(origin, exchange) : 0;
     if (ret < 0)
         return ret;
     if (ret == 0)
-        opf_origin_queue(origin, exchange, false);
+        queue_before(&origin->waiting, exchange);
     return 0;
 }
 
-void opf_origin_queue(opf_origin *origin, opf_exchange *exchange, bool first)
+void opf_origin_requeue(opf_origin *origin, opf_exchange *exchange)
 {
-    exchange->state = OPF_EXCHANGE_QUEUED;
-    exchange->result.phase = OPF_PHASE_QUEUE;
-    exchange->queued_at = opf_clock_mono();
-    if (first)
-        opf_list_push_front(&origin->waiting, &exchange->link);
-    else
-        opf_list_push_back(&origin->waiting, &exchange->link);
+    opf_node *n = origin->waiting.next;
+    while (n != &origin->waiting && OPF_CONTAINER(n, opf_exchange, link)->number < exchange->number)
+        n = n->next;
+    queue_before(n, exchange);
 }
 
 void opf_origin_fail_waiting(opf_origin *origin, const opf_result *failed)

@@ -24,7 +24,8 @@ typedef struct opf_origin {
     opf_list idle;             /* connections, the one used last first */
     opf_list busy;             /* connections, dialling ones included */
     opf_list shared;           /* connections that speak HTTP/2 and take streams */
-    opf_list waiting;          /* exchanges */
+    opf_list waiting;          /* exchanges, in their order */
+    uint64_t submitted;        /* exchanges so far */
     opf_tls_sessions sessions; /* empty unless the pool's options want them */
     uint32_t n_conns;
     uint32_t n_draining; /* of those: that take no more streams */
@@ -51,8 +52,8 @@ struct opf_pool {
  * OPF_ENOMEM. */
 int opf_pool_submit(opf_pool *pool, opf_exchange *exchange, const opf_url *url);
 
-/* Puts an exchange that is on no connection into the queue, before all others or behind them. */
-void opf_origin_queue(opf_origin *origin, opf_exchange *exchange, bool first);
+/* Puts an exchange that is on no connection any more into the queue again, where it was. */
+void opf_origin_requeue(opf_origin *origin, opf_exchange *exchange);
 
 /* Fails those who wait for the one connection that could not be made, as its own exchange failed;
  * does nothing if there is another connection. */

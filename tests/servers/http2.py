@@ -14,6 +14,7 @@ or instead (a client that begins otherwise leaves the mark "no preface"):
   answer [STATUS [BODY [FIELDS]]]
                         answer the oldest request that has no answer yet, within the client's
                         windows; a number as the body is its size in octets
+  pass_over             answer the oldest request that has no answer yet never
   data STREAM SIZE [END]
                         send that much DATA within the client's windows
   overrun STREAM        send one octet of DATA more than the client's windows allow by now
@@ -216,6 +217,9 @@ class Connection(hostile.Connection):
         self.put(frames.headers(stream.number, head, end=bare))
         if not bare:
             self.put_body(stream, content, True)
+
+    def do_pass_over(self) -> None:
+        self.unanswered.popleft()
 
     # ---- what comes in
 
