@@ -675,6 +675,7 @@ static void answered(opf_exchange *exchange, void *arg)
     int ret = 0;
     if (!frame->hops)
         frame->start_ns = result->start_ns;
+    frame->end_ns = result->end_ns; /* what follows a redirect begins in the same exchange */
     if (result->has_set_cookie)
         ret = opf_jar_take(&agent->jar, &frame->parsed, result,
                            (int64_t)(opf_clock_real() / OPF_NS_PER_S));

@@ -184,7 +184,7 @@ int opf_request_judge(opf_agent *agent, const opf_result *result, const opf_redi
 {
     opf_frame *frame = agent->frame;
     opf_asked *asked = frame->asked;
-    asked->ns = result->end_ns > frame->start_ns ? result->end_ns - frame->start_ns : 0;
+    asked->ns = frame->end_ns > frame->start_ns ? frame->end_ns - frame->start_ns : 0;
     asked->bytes = result->failure == OPF_FAIL_NONE ? result->body_len : 0;
     asked->failed = false;
     int ret = agent->plan->names_protocol ? name_protocol(&asked->name, result) : 0;

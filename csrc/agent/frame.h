@@ -37,8 +37,8 @@ typedef struct opf_frame {
     const char *method;
     opf_redirect redirect; /* what was dropped so far */
     uint32_t hops;
-    uint64_t start_ns;
-    opf_jar cookies; /* for a request that brings some along: those and the agent's */
+    uint64_t start_ns, end_ns; /* monotonic ns: of the first one's sending, of the last response */
+    opf_jar cookies;           /* for a request that brings some along: those and the agent's */
 } opf_frame;
 
 /* Returns a frame for the plan with all registers unset, or NULL without memory. */

@@ -19,6 +19,7 @@
 
 typedef struct counts {
     uint64_t requests, failures, raises, lost, ends, cut;
+    uint64_t total_ns;
     opf_fault fault;
     opf_failure failure;
     char text[64], type[32], name[64];
@@ -121,6 +122,7 @@ static void add_tally(counts *c, const opf_tally *tally)
     c->lost += tally->lost;
     for (uint32_t i = 0; i < tally->n_cells; i++) {
         c->requests += tally->cells[i].cell.requests;
+        c->total_ns += tally->cells[i].cell.total_ns;
         snprintf(c->name, sizeof(c->name), "%s %s", tally->cells[i].method, tally->cells[i].name);
     }
     for (uint32_t i = 0; i < tally->n_failures; i++) {
@@ -481,6 +483,36 @@ TEST(cookies_of_a_request_go_where_a_redirect_leads)
     CHECK_EQ_INT(c.failures, 0);
     CHECK_EQ_INT(atomic_load(&wrong), 0);
     CHECK_STR(c.cookie, "a=b");
+}
+
+static void serve_slow_redirect(int fd, int number, void *arg)
+{
+    char request[4096];
+    (void)number, (void)arg;
+    while (peer_read_request(fd, request, sizeof(request))) {
+        usleep(20000);
+        if (!peer_send(fd, "HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"))
+            return;
+    }
+}
+
+TEST(a_redirect_whose_request_can_not_be_written)
+{
+    counts c = {0};
+    uint64_t first;
+    peer *server = peer_new(serve_slow_redirect, NULL);
+    opf_plan *plan = make(peer_port(server), once, 2, 30, 0, false, 0);
+    /* joined with the others already, it is written by itself only where a redirect leads */
+    *(char *)(uintptr_t)plan->requests[0].headers[1].value.pieces[0].text = '\n';
+    opf_fleet *fleet = start(plan, 1, 1, &first);
+    CHECK(take_until(fleet, &c, 1, 0, 0));
+    opf_fleet_free(fleet);
+    opf_plan_release(plan);
+    peer_free(server);
+    CHECK_EQ_INT(c.failures, 1);
+    CHECK_EQ_INT(c.fault, OPF_FAULT_REDIRECT);
+    CHECK_STR(c.text, "header value has a control character");
+    CHECK(c.total_ns > 0);
 }
 
 TEST(an_agent_that_stops_itself)
