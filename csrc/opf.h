@@ -211,8 +211,7 @@ typedef struct opf_pool_options {
     uint32_t http2_streams; /* of a connection at a time at most, if the server allows more; 0: as
                                many as that allows */
     opf_timeouts timeouts;  /* of requests that have none of their own */
-    uint64_t idle_ns; /* a connection that has carried nothing for so long is closed; 0: kept. Those
-                         of libcurl are its own business */
+    uint64_t idle_ns;   /* a connection that has carried nothing for so long is closed; 0: kept */
     size_t max_headers; /* of a response, status line and trailers included; 0: 64 KiB */
     size_t max_body;    /* of a response, as sent and decoded; 0: 1 GiB */
     opf_tls_options tls;

@@ -18,6 +18,8 @@ from helpers_http2 import sent
 from locust.env import Environment
 from servers import CERTIFICATES, Listener, ServerError
 
+from opscore_fast.auth import DigestAuth
+
 IP_BIND_ADDRESS_NO_PORT = 24
 AUTHORITY = CERTIFICATES / "authority.pem"
 
@@ -272,6 +274,17 @@ def test_idle_connections_are_closed_if_wanted(
         wait_until(lambda: not port.counts()["open"], "the connection is closed")
     if kind == "HTTP/2":
         assert [frame["code"] for frame in sent(port, "GOAWAY")] == [0, 0]
+
+
+def test_idle_connections_of_libcurl_are_closed_if_wanted(listen: Listen, connect: Connect) -> None:
+    port = listen()
+    client = connect(port, idle_timeout=0.2)
+    for number in range(1, 3):
+        for _ in range(2):
+            response = client.get("/ok?delay=0.5", auth=DigestAuth("a", "b"))
+            assert (response.status_code, response.text) == (200, "ok")
+        assert port.counts()["connections"] == number
+        wait_until(lambda: not port.counts()["open"], "the connection is closed")
 
 
 # Values that can't be

@@ -157,6 +157,24 @@ static bool is_lost(opf_transfer *t)
     return true;
 }
 
+/* Ends what has been idle for too long. The socket is libcurl's, which finds it ended and closes it
+ * when it looks for a connection the next time. */
+static void expire_idle(opf_timer *timer)
+{
+    opf_curl_sock *s = OPF_CONTAINER(timer, opf_curl_sock, timer);
+    if (!s->user && !engine_of(s->multi)->forked)
+        shutdown(s->fd, SHUT_RDWR);
+}
+
+/* Without memory for the timer it idles on. */
+static void note_idle(opf_curl_sock *s, uint64_t now)
+{
+    uint64_t limit = s->multi->pool->options.idle_ns;
+    s->idle_since = now;
+    if (limit)
+        opf_loop_timer_set(engine_of(s->multi)->loop, &s->timer, now + limit);
+}
+
 /* Takes note of a socket that libcurl gets, and owns from now on. */
 static curl_socket_t add_socket(opf_transfer *t, int fd)
 {
@@ -173,6 +191,7 @@ static curl_socket_t add_socket(opf_transfer *t, int fd)
     s->own_port = port_of(fd);
     s->peer_port = t->peer.port;
     opf_watch_init(&s->watch, on_socket);
+    opf_timer_init(&s->timer, expire_idle);
     opf_list_push_back(&m->sockets, &s->link);
     t->socket = s;
     t->opened = true;
@@ -247,6 +266,7 @@ static void forget_socket(opf_list *transfers, const opf_curl_sock *s)
 static void sock_free(opf_curl_sock *s)
 {
     opf_loop_unwatch(engine_of(s->multi)->loop, &s->watch);
+    opf_loop_timer_clear(engine_of(s->multi)->loop, &s->timer);
     forget_socket(&s->multi->running, s);
     engine_of(s->multi)->totals.connections--;
     opf_list_remove(&s->link);
@@ -693,7 +713,7 @@ static void note_socket(opf_transfer *t)
     if (t->socket->user == t && ends_socket(t)) /* not if what came is for the next request */
         shutdown(t->socket->fd, SHUT_RDWR);
     t->socket->carried += t->sends;
-    t->socket->idle_since = t->exchange->result.seen_ns;
+    note_idle(t->socket, t->exchange->result.seen_ns);
 }
 
 /* Files the transfer's failure, or its success. */

@@ -34,6 +34,7 @@ typedef struct opf_curl_sock {
     bool is_tls;         /* it carries no plain HTTP */
     bool given_up;       /* closed in a forked child: its number is somebody else's */
     uint32_t carried;    /* requests before the one under way */
+    opf_timer timer;     /* ends it when it has been idle for too long */
     uint64_t idle_since; /* monotonic ns */
 } opf_curl_sock;
 
