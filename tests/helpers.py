@@ -290,6 +290,7 @@ import gevent
 import locust.runners
 import locust.stats
 from locust import events
+from locust.log import get_logs
 
 locust.runners.HEARTBEAT_LIVENESS = 60
 locust.runners.WORKER_REPORT_INTERVAL = 0.5
@@ -305,7 +306,10 @@ def end(environment, runner):
         entries = runner.stats.entries.values()
         return sum(entry.num_requests for entry in entries if name in (None, entry.name))
 
-    while not eval(os.environ["UNTIL"], {"count": count}):
+    def told(text):
+        return any(text in line for line in get_logs())
+
+    while not eval(os.environ["UNTIL"], {"count": count, "told": told}):
         gevent.sleep(0.1)
     gevent.sleep(0.5)  # for the CSV files, and for what should not come
     if isinstance(runner, locust.runners.MasterRunner):
@@ -319,9 +323,9 @@ def end(environment, runner):
 """
 """A second locustfile, which ends a run when it has come so far, and not after a time.
 
-UNTIL says when, an expression with `count(NAME)`, the requests of that name, and `count()`, all of
-them. No worker is taken for missing on a machine that is busy; the last figures of workers, and all
-but these in the CSV files, are there when the run ends.
+UNTIL says when, an expression with `count(NAME)`, the requests of that name, `count()`, all of
+them, and `told(TEXT)`, whether that was logged. No worker is taken for missing on a machine that is
+busy; the last figures of workers, and all but these in the CSV files, are there when the run ends.
 """
 
 

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import finish, python
+from helpers import ENDING, finish, python
 from helpers_standin import Counts, by_name, running_standin
 
 REPORTED = """
 import json
 from locust import events
 from locust.runners import WorkerRunner
+from opscore_fast.native import agents
+
+agents.STOP_GRACE_S = 60.0
 
 @events.quit.add_listener
 def tell(exit_code, **_):
@@ -27,7 +30,10 @@ environments = []
 def keep(environment, **_):
     environments.append(environment)
 """
-"""A second locustfile: at the end it writes what Locust has counted."""
+"""A second locustfile: at the end it writes what Locust has counted.
+
+What is under way then is waited for however busy the machine is, so that it is counted.
+"""
 
 
 def counts_of(folder: Path) -> tuple[Counts, Counts]:
@@ -45,20 +51,29 @@ def run(
     *options: str,
     module: str = "opscore_fast",
     code: int = 0,
+    until: str = "",
     **settings: str,
 ) -> tuple[str, Counts, Counts, Counts]:
-    """Run a locustfile; returns output, Locust's requests and failures, the stand-in's counts."""
+    """Run a locustfile; returns output, Locust's requests and failures, the stand-in's counts.
+
+    until: when the run ends, as `ENDING` has it; without, a load shape or an option says so.
+    """
+    files = f"{locustfile},reported.py"
     (folder / "reported.py").write_text(REPORTED)
+    if until:
+        (folder / "ending.py").write_text(ENDING)
+        files += ",ending.py"
     environment = {
         "OPSCORE_API_KEY": "test-api-key",
         "OPSCORE_PROFILE": "quick",
         "OPSCORE_USERS": "8",
         "OPSCORE_DURATION": "6",
+        "UNTIL": until,
     }
     with running_standin() as standin, pytest.MonkeyPatch.context() as patch:
         for name, value in {**environment, **settings}.items():
             patch.setenv(name, value)
-        command = ("-m", module, "-f", f"{locustfile},reported.py", "--headless")
+        command = ("-m", module, "-f", files, "--headless")
         ended = finish(
             python(
                 *(*command, "--host", standin.url, "--only-summary", *options),

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import WAIT, distributed, finish, python, refusing_port
+from helpers import ENDING, WAIT, distributed, finish, python, refusing_port
 from helpers_runs import REPORTED, counts_of, explained, run
 from helpers_standin import NOTIFY, ROOT, STATE, by_name, running_standin
 
@@ -58,16 +58,11 @@ def write_agents(folder: Path, task: str, wait: str = "constant(0)") -> Path:
 
 def test_full_speed(tmp_path: Path) -> None:
     """Many requests are under way at any moment, also when the run ends; each is counted."""
+    locustfile = write_agents(tmp_path, UPDATE)
     output, requests, failures, answered = run(
-        tmp_path,
-        write_agents(tmp_path, UPDATE),
-        "-u",
-        "20",
-        "-r",
-        "20",
-        "-t",
-        "3s",
+        *(tmp_path, locustfile, "-u", "20", "-r", "20"),
         module="locust",
+        until=f"count('{NOTIFY}') == 20 and count('{STATE}') > 1000",
     )
     assert requests == answered
     assert not any(failures.values())
@@ -77,18 +72,24 @@ def test_full_speed(tmp_path: Path) -> None:
 
 def test_stop_timeout(tmp_path: Path) -> None:
     locustfile = write_agents(tmp_path, UPDATE)
-    options = ("-u", "5", "-r", "5", "-t", "3s", "--stop-timeout", "5")
-    output, requests, _, answered = run(tmp_path, locustfile, *options, module="locust")
+    options = ("-u", "5", "-r", "5", "--stop-timeout", "5")
+    output, requests, _, answered = run(
+        tmp_path, locustfile, *options, module="locust", until=f"count('{NOTIFY}') == 5"
+    )
     assert requests == answered
     assert output.count("on_stop of agent-") == 5
 
 
-def test_own_wait_time(tmp_path: Path) -> None:
-    locustfile = write_agents(tmp_path, UPDATE, "lambda self: random.choice([0.01, 0.02])")
-    options = ("-u", "2", "-r", "2", "-t", "3s")
-    _, requests, _, answered = run(tmp_path, locustfile, *options, module="locust")
+@pytest.mark.parametrize(("waits", "least", "most"), [([0.01, 0.02], 20, None), ([600, 900], 2, 2)])
+def test_own_wait_time(tmp_path: Path, waits: list[float], least: int, most: int | None) -> None:
+    locustfile = write_agents(tmp_path, UPDATE, f"lambda self: random.choice({waits})")
+    until = f"count('{STATE}') >= {least}"
+    _, requests, _, answered = run(
+        tmp_path, locustfile, "-u", "2", "-r", "2", module="locust", until=until
+    )
     assert requests == answered
-    assert 20 < requests["POST", STATE] < 800
+    assert requests["POST", STATE] >= least
+    assert most is None or requests["POST", STATE] <= most
 
 
 @pytest.mark.parametrize(
@@ -129,9 +130,10 @@ def test_what_goes_wrong_later(tmp_path: Path) -> None:
     wait = "lambda self, left=iter(range(5000)): next(left) * 0 + 0.01"
     locustfile = write_agents(tmp_path, UPDATE, wait)
     (tmp_path / "later.py").write_text(LATER)
-    options = ("-u", "2", "-r", "2", "-t", "12s")
     output, requests, _, answered = run(
-        tmp_path, Path(f"{locustfile},{tmp_path / 'later.py'}"), *options, module="locust"
+        *(tmp_path, Path(f"{locustfile},{tmp_path / 'later.py'}"), "-u", "2", "-r", "2"),
+        module="locust",
+        until="told('wait as they did before') and told('listens to events.request')",
     )
     assert requests == answered
     assert output.count("the agents of Agent wait as they did before: ") == 1, output
@@ -157,8 +159,10 @@ def test_a_listener_that_comes_before_the_next_user(tmp_path: Path) -> None:
 def test_stop_user(tmp_path: Path) -> None:
     """Each does one update; Locust puts another in its place."""
     locustfile = write_agents(tmp_path, UPDATE + "        raise StopUser()")
-    options = ("-u", "3", "-r", "3", "-t", "3s")
-    output, requests, _, answered = run(tmp_path, locustfile, *options, module="locust")
+    options = ("-u", "3", "-r", "3")
+    output, requests, _, answered = run(
+        tmp_path, locustfile, *options, module="locust", until=f"count('{STATE}') >= 3"
+    )
     assert requests == answered
     assert requests["POST", STATE] == requests["POST", NOTIFY] >= 3
     assert output.count("on_stop of agent-") == requests["POST", NOTIFY]
@@ -167,11 +171,10 @@ def test_stop_user(tmp_path: Path) -> None:
 def test_failures_have_the_texts_of_drop_in_users(tmp_path: Path) -> None:
     task = 'self.client.get("/v1/opscore/agent/none/state", name="none")'
     locustfile = write_agents(tmp_path, task, "constant(0.05)")
-    with running_standin() as standin:
-        command = ("-m", "locust", "-f", str(locustfile), "--headless", "--only-summary")
-        ended = finish(python(*command, "--host", standin.url, "-u", "2", "-t", "3s", cwd=tmp_path))
-    assert ended.code == 1
-    assert "HTTPError('404 Client Error: Not Found for url: none')" in ended.output, ended.output
+    output, *_ = run(
+        tmp_path, locustfile, "-u", "2", module="locust", code=1, until="count('none') > 0"
+    )
+    assert "HTTPError('404 Client Error: Not Found for url: none')" in output, output
 
 
 def test_explain(tmp_path: Path) -> None:
@@ -284,7 +287,9 @@ def test_the_table_of_classes(tmp_path: Path) -> None:
     """It says of each class how its tasks run, and of those in Python the line and the reason."""
     locustfile = tmp_path / "locustfile.py"
     locustfile.write_text(TABLE)
-    output, _, _, _ = run(tmp_path, locustfile, "--native", "-u", "6", "-r", "6", "-t", "3s")
+    output, _, _, _ = run(
+        tmp_path, locustfile, "--native", "-u", "6", "-r", "6", until="told('how their tasks run')"
+    )
     head, _, table = output.partition("user classes, and how their tasks run:\n")
     assert table, head
     rows = table.splitlines()
@@ -331,13 +336,15 @@ def test_master_and_workers(tmp_path: Path) -> None:
     bound = distributed()
     locustfile = write_agents(tmp_path, UPDATE, "constant(0.01)")
     (tmp_path / "reported.py").write_text(REPORTED)
-    files = ("-f", f"{locustfile},reported.py")
+    (tmp_path / "ending.py").write_text(ENDING)
+    files = ("-f", f"{locustfile},reported.py,ending.py")
     with running_standin() as standin:
         host = ("--host", standin.url)
         master = python(
             *("-m", "locust", *files, "--headless", "--only-summary", "--master", *host),
-            *("--expect-workers", "2", "-u", "6", "-r", "6", "-t", "4s", *bound[:4]),
+            *("--expect-workers", "2", "-u", "6", "-r", "6", *bound[:4]),
             cwd=tmp_path,
+            UNTIL=f"count('{STATE}') > 100",
         )
         workers = [
             python("-m", "locust", *files, "--worker", *bound[4:], cwd=tmp_path) for _ in range(2)

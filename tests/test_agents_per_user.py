@@ -85,13 +85,17 @@ def write(
     return locustfile
 
 
-def counted(folder: Path, locustfile: Path, *options: str) -> tuple[str, dict[str, int], int]:
+def counted(
+    folder: Path, locustfile: Path, *options: str, until: str = "count('REGISTER') == 200"
+) -> tuple[str, dict[str, int], int]:
     """Run a locustfile with 4 users; returns its output and its requests by name.
 
     Checks that nothing has failed, and that the stand-in has answered as many as were counted.
     """
-    given = options or ("-u", "4", "-r", "4", "-t", "4s")
-    output, requests, failures, answered = run(folder, locustfile, *given, module="locust")
+    given = options or ("-u", "4", "-r", "4")
+    output, requests, failures, answered = run(
+        folder, locustfile, *given, module="locust", until=until
+    )
     assert not any(failures.values()), output
     names = {name: count for (_, name), count in requests.items()}
     notified = names.get("REGISTER", 0) + names.get("DEREGISTER", 0)
@@ -107,7 +111,8 @@ def stopped_ids(output: str) -> list[str]:
 
 def test_on_start_in_python(tmp_path: Path) -> None:
     """50 agents for each of 4 users; each registers once, and its id is what it uses."""
-    output, names, _ = counted(tmp_path, write(tmp_path, python=IN_PYTHON))
+    until = "count('REGISTER') == 200 and count('state') > 1000"
+    output, names, _ = counted(tmp_path, write(tmp_path, python=IN_PYTHON), until=until)
     assert "Agent: 50 agents for each user" in output
     assert names["REGISTER"] == 200
     assert names["state"] > 1000  # of agents that the stand-in does not know it would be 404
@@ -159,7 +164,9 @@ def tell(environment, **_):
     )
     locustfile.write_text(text)
     output, requests, failures, answered = run(
-        tmp_path, locustfile, "-u", "4", "-r", "4", "-t", "4s", module="locust"
+        *(tmp_path, locustfile, "-u", "4", "-r", "4"),
+        module="locust",
+        until="count('REGISTER') == 200",
     )
     assert not any(failures.values())
     assert requests["POST", "REGISTER"] == 200
@@ -176,7 +183,7 @@ def test_stop_user_in_a_task(tmp_path: Path) -> None:
 """
     on_stop = ON_STOP + quits
     locustfile = write(tmp_path, python=IN_PYTHON, task="raise StopUser()", on_stop=on_stop)
-    _, names, _ = counted(tmp_path, locustfile, "-u", "2", "-r", "2", "-t", "50s")
+    _, names, _ = counted(tmp_path, locustfile, "-u", "2", "-r", "2", "-t", "100s", until="")
     assert names["REGISTER"] == names["state"] == names["DEREGISTER"] == 100
 
 
@@ -190,7 +197,8 @@ def test_stop_while_on_starts_are_under_way(tmp_path: Path, options: tuple[str, 
         on_start="time.sleep(0.5)",
         on_stop=ON_STOP,
     )
-    output, names, _ = counted(tmp_path, locustfile, "-u", "2", "-r", "2", "-t", "50s", *options)
+    given = ("-u", "2", "-r", "2", "-t", "100s", *options)
+    output, names, _ = counted(tmp_path, locustfile, *given, until="")
     assert 250 <= names["REGISTER"] < 10_000
     assert names["REGISTER"] == names["DEREGISTER"] == len(set(stopped_ids(output)))
 
@@ -200,8 +208,11 @@ from locust import LoadTestShape
 
 class UpAndDown(LoadTestShape):
     def tick(self):
-        at = self.get_run_time()
-        return (4, 4) if at < 2 else (1, 4) if at < 4 else None
+        made, ended = (
+            sum(e.num_requests for e in self.runner.stats.entries.values() if e.name == name)
+            for name in ("REGISTER", "DEREGISTER")
+        )
+        return (4, 4) if made < 200 else (1, 4) if ended < 150 else None
 """
 
 
@@ -210,12 +221,12 @@ def test_ramp_down(tmp_path: Path, python: str) -> None:
     """A user that is taken away takes its agents with it."""
     locustfile = write(tmp_path, python=python, on_stop=ON_STOP)
     locustfile.write_text(locustfile.read_text() + SHAPE)
-    output, names, _ = counted(tmp_path, locustfile, "-t", "20s")
+    output, names, _ = counted(tmp_path, locustfile, "-t", "100s", until="")
     assert names["REGISTER"] == names["DEREGISTER"] == len(set(stopped_ids(output))) == 200
 
 
 def test_processes(tmp_path: Path) -> None:
-    options = ("-u", "4", "-r", "4", "-t", "4s", "--processes", "2", *distributed())
+    options = ("-u", "4", "-r", "4", "--processes", "2", *distributed())
     _, names, _ = counted(tmp_path, write(tmp_path, on_stop=ON_STOP), *options)
     assert names["REGISTER"] == names["DEREGISTER"] == 200
 
@@ -224,8 +235,8 @@ def test_on_start_ends_a_worker(tmp_path: Path) -> None:
     """What it has counted reaches its master, which ends without it."""
     on_start = "if self.number == 2: self.environment.runner.quit()"
     locustfile = write(tmp_path, python=IN_PYTHON, on_start=on_start, on_stop=ON_STOP)
-    options = ("-u", "2", "-r", "2", "-t", "50s", "--processes", "1", *distributed())
-    output, names, _ = counted(tmp_path, locustfile, *options)
+    options = ("-u", "2", "-r", "2", "-t", "100s", "--processes", "1", *distributed())
+    output, names, _ = counted(tmp_path, locustfile, *options, until="")
     assert "The last worker quit" in output
     assert names["REGISTER"] == names["DEREGISTER"] == len(set(stopped_ids(output))) >= 2
 
@@ -240,7 +251,8 @@ def test_on_start_ends_a_worker(tmp_path: Path) -> None:
 def test_on_start_natively(tmp_path: Path, attributes: str, agents: int) -> None:
     """Each agent registers once; on_stop in Python has the id that its agent has made."""
     locustfile = write(tmp_path, attributes, on_start='self.registered = "yes"', on_stop=ON_STOP)
-    output, names, _ = counted(tmp_path, locustfile)
+    until = f"count('REGISTER') == {agents} and count('state') > {4 * agents}"
+    output, names, _ = counted(tmp_path, locustfile, until=until)
     assert "Agent  natively: 1 task, on_start, 2 requests" in output
     ids = stopped_ids(output)
     assert names["REGISTER"] == names["DEREGISTER"] == len(ids) == len(set(ids)) == agents
@@ -291,8 +303,9 @@ def test_tasks_in_python_behind_an_on_start_that_was_to_be_native(tmp_path: Path
     locustfile = write(tmp_path, "native_on_start = True", user="HttpUser", task="open(os.devnull)")
     text = locustfile.read_text().replace("opscore_fast import HttpUser", "locust import HttpUser")
     locustfile.write_text(text)
+    until = "count('REGISTER') == 3 and count('state') >= 3"
     output, requests, _, answered = run(
-        tmp_path, locustfile, "--native", "-u", "3", "-r", "1", "-t", "5s"
+        tmp_path, locustfile, "--native", "-u", "3", "-r", "1", until=until
     )
     assert "Agent  in Python: " in output
     assert requests["POST", "REGISTER"] == answered["POST", NOTIFY] == 3
@@ -304,7 +317,7 @@ def test_stop_user_in_a_native_on_start(tmp_path: Path) -> None:
     """It ends one agent, with its on_stop; the user goes on as long as it has others."""
     on_start = "if random.random() < 0.5: raise StopUser()"
     locustfile = write(tmp_path, "agents_per_user = 100", on_start=on_start, on_stop=ON_STOP)
-    _, names, _ = counted(tmp_path, locustfile)
+    _, names, _ = counted(tmp_path, locustfile, until="count('REGISTER') == 400")
     assert names["REGISTER"] == names["DEREGISTER"] == 400
 
 
@@ -313,7 +326,10 @@ def test_native_on_start_that_raises(tmp_path: Path) -> None:
     on_start = 'if random.random() < 0.5: raise RuntimeError("not today")'
     locustfile = write(tmp_path, "agents_per_user = 100", on_start=on_start, on_stop=ON_STOP)
     output, requests, failures, answered = run(
-        tmp_path, locustfile, "-u", "4", "-r", "4", "-t", "4s", module="locust", code=1
+        *(tmp_path, locustfile, "-u", "4", "-r", "4"),
+        module="locust",
+        code=1,
+        until="count('REGISTER') == 400",
     )
     assert not any(failures.values())
     assert requests["POST", "REGISTER"] == 400
@@ -325,7 +341,9 @@ def test_native_on_start_that_raises(tmp_path: Path) -> None:
 
 def test_stop_while_native_on_starts_are_under_way(tmp_path: Path) -> None:
     locustfile = write(tmp_path, "agents_per_user = 3000", on_start="time.sleep(0.5)")
-    _, names, _ = counted(tmp_path, locustfile, "-u", "2", "-r", "2", "-t", "2s")
+    _, names, _ = counted(
+        tmp_path, locustfile, "-u", "2", "-r", "2", until="count('REGISTER') >= 200"
+    )
     assert 200 <= names["REGISTER"] <= 6000
 
 
