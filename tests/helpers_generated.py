@@ -385,6 +385,7 @@ class Body:
         ]
         if scope["any"]:
             made.append(f"self.kept = {self._rng.choice(scope['any'])}")
+            made.append("self.kept = str(getattr(self, 'kept', 'none'))")
         return [self._rng.choice(made)]
 
     def _if(self, scope: dict[str, list[str]], depth: int) -> list[str]:

@@ -82,7 +82,9 @@ class Agent:
                 case Op.STOP:
                     self.stopped = True
                     break
-                case Op.RAISE:
+                case Op.EXPECT if self._value(step.a) is not UNSET:
+                    pass
+                case Op.RAISE | Op.EXPECT:
                     kind, text = plan.raises[step.what]
                     self.raised.append((kind, self._text(text)))
                     break

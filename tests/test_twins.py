@@ -392,8 +392,6 @@ BAD_STATEMENTS = [
     ("self.data['a'] = 5", "outlives the task"), ("self.numbers.append(4)", "outlives the task"),
     ("self.numbers = []", "only texts"), ("U.count = 1", "only attributes of the user"),
     ("self.client.cookies.clear()", "cookies"), ("self.client.auth = ('a', 'b')", "in on_start"),
-    ("if not hasattr(self, 'made'): self.made = 0\nself.made += 1", "set it in on_start"),
-    ("self.made = getattr(self, 'made', 0) + 1", "set it in on_start"),
     ("random.shuffle([self.n])", "shuffle"),
     ("global G\nG = 1", "global"), ("self.stop()", "of Locust's own"), ("self.wait()",
     "of Locust's own"),

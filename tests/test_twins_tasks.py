@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from helpers_twins import STYLES, Seen, Twins, class_of, module_of, refused
+from helpers_twins import STYLES, Seen, Twins, class_of, module_of
 from locust.user.task import filter_tasks_by_tags
 
 RUNS = 400
@@ -162,9 +162,3 @@ def test_sequences(pair: Twins, tmp_path: Path, style: str, tasks: str) -> None:
     expected, got = both(pair, tmp_path, style, f"@task\nclass T(SequentialTaskSet):\n{lines}")
     assert got == expected
     assert got.received
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_cookies_of_a_request_are_refused(pair: Twins, tmp_path: Path, style: str) -> None:
-    body = "self.client.get('/c', cookies={'a': self.token})"
-    assert "cookies=" in refused(pair, tmp_path, style, body)

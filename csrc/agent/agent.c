@@ -532,6 +532,10 @@ static outcome step(opf_agent *agent, opf_eval *eval)
         break;
     case OPF_OP_SLEEP:
         return nap(agent, eval, in);
+    case OPF_OP_EXPECT:
+        if (opf_eval_operand(eval, in->a)->kind != OPF_UNSET)
+            break;
+        return raise_planned(agent, eval, in);
     case OPF_OP_RAISE:
         return raise_planned(agent, eval, in);
     case OPF_OP_STOP:

@@ -111,6 +111,7 @@ typedef enum opf_op {
     OPF_OP_FORGET,  /* the with-block is left by another exception: not counted, as with Locust */
     OPF_OP_SLEEP,   /* waits a seconds */
     OPF_OP_RAISE,   /* the task ends with exception (what) */
+    OPF_OP_EXPECT,  /* a must be set: else as OPF_OP_RAISE */
     OPF_OP_STOP,    /* StopUser: the agent ends */
     OPF_OP_END      /* the task is over */
 } opf_op;

@@ -55,6 +55,7 @@ static const uint8_t fields[] = {
     [OPF_OP_FORGET] = 0,
     [OPF_OP_SLEEP] = A,
     [OPF_OP_RAISE] = 0,
+    [OPF_OP_EXPECT] = A,
     [OPF_OP_STOP] = 0,
     [OPF_OP_END] = 0,
 };
@@ -137,6 +138,7 @@ static bool good_details(const opf_plan *plan, const opf_instruction *in)
     case OPF_OP_BRANCH:
         return good_condition(plan, in);
     case OPF_OP_RAISE:
+    case OPF_OP_EXPECT:
         return in->what < plan->n_raises;
     default:
         return true;

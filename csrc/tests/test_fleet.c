@@ -433,6 +433,10 @@ TEST(what_is_needed_and_not_there)
 TEST(exceptions)
 {
     static const opf_instruction raise[] = {{.op = OPF_OP_REQUEST}, {.op = OPF_OP_RAISE}};
+    static const opf_instruction unset[] = {
+        {.op = OPF_OP_EXPECT, .a = 1}, {.op = OPF_OP_REQUEST}, {.op = OPF_OP_END}};
+    static const opf_instruction set[] = {
+        {.op = OPF_OP_EXPECT, .a = 0}, {.op = OPF_OP_REQUEST}, {.op = OPF_OP_END}};
     static const opf_instruction value[] = {{.op = OPF_OP_ADD, .dst = 1, .a = 1, .b = ~0},
                                             {.op = OPF_OP_END}};
     counts c = run_program(serve_well, raise, 2, true, 0, 1);
@@ -440,6 +444,13 @@ TEST(exceptions)
     CHECK_EQ_INT(c.raises, 1);
     CHECK_STR(c.type, "KeyError");
     c = run_program(serve_well, raise, 2, false, 0, 1);
+    CHECK_EQ_INT(c.requests, 1);
+    c = run_program(serve_well, unset, 3, false, 0, 1);
+    CHECK_EQ_INT(c.raises, 1);
+    CHECK_EQ_INT(c.requests, 0);
+    CHECK_STR(c.type, "KeyError");
+    c = run_program(serve_well, set, 3, false, 0, 0);
+    CHECK_EQ_INT(c.raises, 0);
     CHECK_EQ_INT(c.requests, 1);
     c = run_program(serve_well, value, 2, false, 0, 1);
     CHECK_EQ_INT(c.raises, 1);

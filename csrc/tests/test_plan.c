@@ -173,6 +173,10 @@ TEST(a_bad_program_is_refused)
     REFUSED(code[5].target = 3, "a program goes round without a request or a sleep");
     REFUSED(code[5].target = 5, "a program goes round without a request or a sleep");
     REFUSED(code[6].what = 1, "an instruction names what does not exist");
+    REFUSED(code[2] = (opf_instruction){.op = OPF_OP_EXPECT COMMA.what = 1},
+            "an instruction names what does not exist");
+    REFUSED(code[2] = (opf_instruction){.op = OPF_OP_EXPECT COMMA.a = 4},
+            "an instruction's operand does not exist");
     REFUSED(code[7].op = OPF_OP_SUCCESS, "a program that does not end");
     REFUSED(plan->programs[0].n = 0, "a program without instructions");
     REFUSED(code[4] = (opf_instruction){.op = OPF_OP_MEMBER COMMA.what = 1},

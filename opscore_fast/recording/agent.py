@@ -18,6 +18,7 @@ from opscore_fast.http_session import HttpSession
 from opscore_fast.recording.branches import Part, Ref
 from opscore_fast.recording.client import Client
 from opscore_fast.recording.plan import SCALARS, Kind, Op, Test
+from opscore_fast.recording.refusal import NotRecordable
 from opscore_fast.recording.rest import rest, rest_
 from opscore_fast.recording.runtime import Runtime
 from opscore_fast.recording.session import AUTH, basic_header, session_auth, session_headers
@@ -132,16 +133,33 @@ class Agent(Native):
         """Return whether there is an attribute; hasattr()."""
         if (name,) in self.rt.attributes or hasattr(self.user, name):
             return True
-        if (name,) in self.rt.written and self.way is None:
-            raise self.rt.refusal(
-                f"hasattr() or getattr() of .{name}",
-                "whether a task has set it is not known",
-                "set it in on_start",
-            )
         set_up = self.slots.set_up
-        if set_up is None or name not in set_up.attributes:
+        if set_up is not None and name in set_up.attributes:
+            return self._is_left(set_up.attributes[name])
+        if not self._is_of_tasks(name):
             return False
-        return self._is_left(set_up.attributes[name])
+        self.slots.kinds.setdefault((name,), Kind.NONE)
+        return self.rt.fork(Test.SET, Ref(slot=(name,)), 0)
+
+    def _is_of_tasks(self, name: str) -> bool:
+        """Return whether it is an attribute that tasks alone set, so that there may be none yet."""
+        return (name,) in self.rt.written and self.way is None and not hasattr(self.user, name)
+
+    def _missing(self, name: str) -> BaseException:
+        """Return what to raise for an attribute that is not there, unless a task sets it that is
+        recorded later: then all is recorded again."""
+        cls, rt = type(self.user).__name__, self.rt
+        refusal = f".{name}", f"{cls} has no {name}", "set it in on_start"
+        if self.way is not None or hasattr(self.user, name):
+            return rt.refusal(*refusal)
+        if not rt.is_caught(AttributeError):
+            rt.missing.setdefault((name,), NotRecordable(*rt.where(), *refusal))
+        error: Exception = rt.raising(AttributeError(f"{cls!r} object has no attribute {name!r}"))
+        return error
+
+    def _expect(self, path: tuple[str | int, ...]) -> None:
+        what = f"{type(self.user).__name__!r} object has no attribute {path[0]!r}"
+        self.rt.expect(Ref(slot=path), AttributeError(what))
 
     def _is_left(self, form: Any) -> bool:
         """Return whether on_start has set what a form stands for, which may be a fork."""
@@ -166,19 +184,16 @@ class Agent(Native):
                 return partial(_RESTS[name], self)
             if name in cls.__dict__:
                 return _class_attribute(rt, self, type(self.user), cls.__dict__[name])
-        raise rt.refusal(
-            f".{name}",
-            f"{type(self.user).__name__} has no {name}",
-            "set it in on_start",
-        )
+        raise self._missing(name)
 
     def _attribute(self, name: str) -> Any:
         path = (name,)
         if path in self.rt.attributes:
             return self.rt.attributes[path]
         value = self.user.__dict__.get(name)
-        if name not in self.user.__dict__:
-            value = None
+        if self._is_of_tasks(name):
+            self.slots.kinds.setdefault(path, Kind.NONE)
+            self._expect(path)
         read = self.rt.attributes[path] = self._symbols(path, value)
         if isinstance(read, list | dict):
             self.rt.note_shared(read)
@@ -187,9 +202,8 @@ class Agent(Native):
     def _set_up_attribute(self, name: str, form: Any) -> Any:
         """Return what on_start has left as an attribute."""
         rt = self.rt
-        if not self._is_left(form):
-            what = f"{type(self.user).__name__!r} object has no attribute {name!r}"
-            raise rt.raising(AttributeError(what))
+        if isinstance(form, Kept) and form.maybe:
+            self._expect(form.path)
         read = rt.attributes[name,] = self._symbols_of(form)
         rt.note_shared(read)
         return read

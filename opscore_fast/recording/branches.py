@@ -171,7 +171,7 @@ class Tree:
 
 _RESULTLESS = {
     Op.BRANCH, Op.JUMP, Op.REQUEST, Op.NEED, Op.SUCCESS, Op.FAILURE, Op.REPORT, Op.FORGET,
-    Op.SLEEP, Op.RAISE, Op.STOP, Op.END,
+    Op.SLEEP, Op.RAISE, Op.EXPECT, Op.STOP, Op.END,
 }  # fmt: skip
 
 
@@ -325,7 +325,7 @@ class Builder:
         if step.op is Op.PICK:
             table = [self.operand(entry, env) for entry in what]
             return self._intern(plan.tables, "table", tuple(table), table)
-        if step.op is Op.RAISE:
+        if step.op in (Op.RAISE, Op.EXPECT):
             entry = what[0], self.template(what[1], env)
             return self._intern(plan.raises, "raise", entry, entry)
         if step.op is Op.MEMBER:

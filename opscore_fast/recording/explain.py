@@ -159,9 +159,10 @@ def _of_step(words: _Words, step: Instruction) -> str:
         return f"needs {a}"
     if step.op is Op.FAILURE:
         return f"failure: {words.template(plan.templates[step.what])}"
-    if step.op is Op.RAISE:
+    if step.op in (Op.RAISE, Op.EXPECT):
         kind, text = plan.raises[step.what]
-        return f"raises {kind}: {words.template(text)}"
+        unless = f"unless {a} is set, " if step.op is Op.EXPECT else ""
+        return f"{unless}raises {kind}: {words.template(text)}"
     if step.op is Op.SLEEP:
         return f"sleeps {a} s"
     if step.op is Op.MOVE and step.dst < len(plan.slots):

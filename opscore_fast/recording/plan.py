@@ -108,8 +108,9 @@ class Op(IntEnum):
     FORGET = 36
     SLEEP = 37
     RAISE = 38
-    STOP = 39
-    END = 40
+    EXPECT = 39
+    STOP = 40
+    END = 41
 
 
 class Test(IntEnum):
@@ -301,6 +302,8 @@ class Slot:
     path: tuple[str | int, ...]
     kind: Kind
     written: bool = False
+    maybe: bool = False
+    """Tasks alone set it: before, a user has no such attribute."""
     set_up: bool = False
     """The start program sets it: before, a user may have no such attribute."""
     types: tuple[type, ...] = ()

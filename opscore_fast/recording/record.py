@@ -71,6 +71,9 @@ def _record_once(
         recorder.run()
     finally:
         rt.clear()
+    for path, reason in rt.missing.items():
+        if path not in rt.stored:
+            raise reason
     builder = Builder(plan, recorder.slots.kinds, rt.written)
     recorder.lower(builder)
     builder.finish()
@@ -82,6 +85,7 @@ def _record_once(
     for index, slot in enumerate(plan.slots):
         plan.names[index] = ".".join(str(step) for step in slot.path)
         slot.set_up = slot.path in left
+        slot.maybe = slot.written and _value(user, slot.path) is MISSING
         slot.types = recorder.slots.types.of(slot.path)
     return plan, rt.stored, recorder.merger.more
 
@@ -168,8 +172,9 @@ def slot_values(user: Any, plan: Plan) -> tuple[Any, ...]:
         if slot.set_up:
             values.append(value if type(value) in SCALARS else ...)
             continue
-        if value is MISSING and slot.written:
-            value = None
+        if value is MISSING and slot.maybe:
+            values.append(...)
+            continue
         if type(value) not in SCALARS:
             raise refuse(slot.path, "not set, or no text, number, bool or None")
         fixed = not slot.written and slot.kind is not Kind.NONE

@@ -116,6 +116,8 @@ class Runtime:
         self._injected: list[dict[str, Any]] = []
         self.written: frozenset[tuple[str | int, ...]] = frozenset()
         self.stored: set[tuple[str | int, ...]] = set()
+        self.missing: dict[tuple[str | int, ...], NotRecordable] = {}
+        """Attributes that were not there for a task: refused unless another sets them."""
         self.once: dict[tuple[str, str], None] = {}
         self.outer: dict[int, Any] = {}
         self.counters: list[tuple[int, int]] = []
@@ -234,6 +236,17 @@ class Runtime:
         else:
             self.emit(Op.NEED, what=why, a=reference)
         self._needed.add(reference)
+
+    def expect(self, reference: Ref, error: Exception) -> None:
+        """Go on only if a value is set; else raise the error.
+
+        Where the task would catch it, this is a fork; else the task ends by it.
+        """
+        if (Test.SET, reference, 0) in self._known or self.is_caught(type(error)):
+            if not self.fork(Test.SET, reference, 0):
+                raise self.raising(error)
+        else:
+            self.emit(Op.EXPECT, what=(type(error).__name__, (str(error),)), a=reference)
 
     def need_member(
         self, step: int, path: tuple[str | int, ...], why: str, error: KeyError | IndexError
