@@ -4,17 +4,19 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from datetime import timedelta
 from http.cookiejar import CookieJar
 from types import EllipsisType, TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack, final
 
 from geventhttpclient.header import Headers
 from locust.event import EventHook
 from locust.user import User
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
+from typing_extensions import disjoint_base
 
 from opscore_fast.recording import plan as recorded
 from opscore_fast.responses import FastRequest
 
+@final
 class Proxy:
     """A proxy: its URL, as libcurl has it, and how to authenticate."""
 
@@ -24,6 +26,7 @@ class Proxy:
     @property
     def shown(self) -> str: ...
 
+@disjoint_base
 class SchemeAuth:
     """User and password for an authentication scheme of libcurl's."""
 
@@ -52,6 +55,7 @@ class _DataKeywords(_Keywords, total=False):
 class _JsonKeywords(_Keywords, total=False):
     json: Any
 
+@final
 class Engine:
     """The C engine, driven by a gevent hub. Belongs to the hub's thread."""
 
@@ -74,6 +78,7 @@ class Engine:
         connection or a stream) and queue_ns (for how long in all); and as of now: connections,
         exchanges, waiting (greenlets)."""
 
+@final
 class Pool:
     """Connections of one user, or of several that share them, and their options."""
 
@@ -123,6 +128,7 @@ class Pool:
     def close_idle_connections(self) -> None:
         """Close the kept connections: the next request makes a new one."""
 
+@disjoint_base
 class Response:
     """What a FastResponse and an HttpResponse have in common; made by a session only."""
 
@@ -232,6 +238,7 @@ class HttpResponse(Response):
     def _cancel(self) -> None:
         """Close the connection of a stream that is not at its end."""
 
+@disjoint_base
 class Session:
     """What a FastSession and an HttpSession have in common."""
 
@@ -249,6 +256,7 @@ class Session:
     @property
     def pool(self) -> Pool: ...
 
+@disjoint_base
 class FastSession(Session):
     """The C part of opscore_fast.FastHttpSession, which sets it up."""
 
@@ -300,6 +308,7 @@ class FastSession(Session):
         self, url: str, data: Any = None, json: Any = None, **kwargs: Unpack[_Keywords]
     ) -> ResponseContextManager: ...
 
+@disjoint_base
 class HttpSession(Session):
     """The C part of opscore_fast.HttpSession, which sets it up."""
 
@@ -367,6 +376,7 @@ class HttpSession(Session):
     def _lose(self, error: Exception | None, /) -> Any:
         """The response to a request that an error kept from being sent."""
 
+@final
 class Collector:
     """Requests of one second, counted by name and method."""
 
@@ -391,6 +401,7 @@ class Collector:
     def close(self) -> None:
         """Forget all, and have the sessions look for another collector."""
 
+@final
 class Plan:
     """A recorded user class, ready to be run by the threads of a Fleet. Never changes."""
 
@@ -455,6 +466,7 @@ _End = tuple[int, int, bool, tuple[Any, ...], list[_Cookie]]
 has raised); whether a request under way was given up; what its slots hold (JSON as json.loads gives
 it); its cookies."""
 
+@final
 class Fleet:
     """Native threads that run agents of Plans. All of it is for one thread."""
 
