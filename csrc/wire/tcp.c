@@ -28,6 +28,18 @@ static uint64_t stamp_of(struct msghdr *msg)
     return 0;
 }
 
+/* What recv(2) has returned, as an opf_stream_ops tells it. */
+static ssize_t received(opf_stream *stream, ssize_t n)
+{
+    if (n > 0)
+        return n;
+    if (n == 0)
+        return OPF_IO_EOF;
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+        return OPF_IO_READ;
+    return broken(stream, errno);
+}
+
 ssize_t opf_socket_recv(opf_stream *stream, uint8_t *data, size_t size)
 {
     union {
@@ -43,15 +55,9 @@ ssize_t opf_socket_recv(opf_stream *stream, uint8_t *data, size_t size)
     do
         n = recvmsg(stream->fd, &msg, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
-    if (n > 0) {
+    if (n > 0)
         stream->stamp = stamp_of(&msg);
-        return n;
-    }
-    if (n == 0)
-        return OPF_IO_EOF;
-    if (errno == EAGAIN || errno == EWOULDBLOCK)
-        return OPF_IO_READ;
-    return broken(stream, errno);
+    return received(stream, n);
 }
 
 ssize_t opf_socket_send(opf_stream *stream, const struct iovec *pieces, int n)
@@ -81,13 +87,7 @@ ssize_t opf_socket_peek(opf_stream *stream)
     do
         n = recv(stream->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
-    if (n > 0)
-        return n;
-    if (n == 0)
-        return OPF_IO_EOF;
-    if (errno == EAGAIN || errno == EWOULDBLOCK)
-        return OPF_IO_READ;
-    return broken(stream, errno);
+    return received(stream, n);
 }
 
 static int tcp_handshake(opf_stream *stream)
