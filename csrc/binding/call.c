@@ -167,6 +167,19 @@ out:
     return result;
 }
 
+int Call_check(const Call *call)
+{
+    if (call->context && !PyDict_Check(call->context)) {
+        PyErr_SetString(PyExc_TypeError, "context is a dict");
+        return -1;
+    }
+    if (!PyUnicode_Check(call->path)) {
+        PyErr_Format(PyExc_TypeError, "url is a str, not %s", Py_TYPE(call->path)->tp_name);
+        return -1;
+    }
+    return 0;
+}
+
 /* Puts the call's arguments in order: None is the same as absent, a rename_request names those
  * without a name. */
 int Call_settle(Session *self, Call *call)
@@ -187,14 +200,8 @@ int Call_settle(Session *self, Call *call)
         call->data = NULL;
     if (!named)
         Call_rename(call, self);
-    if (call->context && !PyDict_Check(call->context)) {
-        PyErr_SetString(PyExc_TypeError, "context is a dict");
+    if (Call_check(call) != 0)
         return -1;
-    }
-    if (!PyUnicode_Check(call->path)) {
-        PyErr_Format(PyExc_TypeError, "url is a str, not %s", Py_TYPE(call->path)->tp_name);
-        return -1;
-    }
     if (call->extra) {
         PyObject *helper = state_helper(self->state, HELPER_unknown_keywords);
         PyObject *both = helper ? PyObject_CallFunction(helper, "OOOO", call->method, call->extra,

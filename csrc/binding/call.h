@@ -55,6 +55,9 @@ PyObject *Call_refuse_positional(Py_ssize_t most, Py_ssize_t given);
 PyObject *Call_by_own_request(Session *self, const Call *call, PyObject *kwargs,
                               PyObject *const *values, PyObject *keys);
 
+/* Refuses a context or a URL of a wrong type. Returns as above. */
+int Call_check(const Call *call);
+
 /* Puts the arguments in order, once they are all there. Returns as above. */
 int Call_settle(Session *self, Call *call);
 

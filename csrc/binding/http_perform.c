@@ -260,15 +260,7 @@ static int settle(HttpSession *self, HttpCall *http)
         Call_rename(call, &self->base);
     if (!is_given(call->context))
         call->context = NULL;
-    if (call->context && !PyDict_Check(call->context)) {
-        PyErr_SetString(PyExc_TypeError, "context is a dict");
-        return -1;
-    }
-    if (!PyUnicode_Check(call->path)) {
-        PyErr_Format(PyExc_TypeError, "url is a str, not %s", Py_TYPE(call->path)->tp_name);
-        return -1;
-    }
-    return 0;
+    return Call_check(call);
 }
 
 /* Notes in the response what the call says of how it is reported. */
