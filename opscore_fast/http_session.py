@@ -8,8 +8,7 @@ import os
 import weakref
 from base64 import b64decode
 from collections import OrderedDict
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Unpack
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -37,6 +36,7 @@ from urllib3.util import Timeout, parse_url
 from opscore_fast import _core, engines, options
 from opscore_fast._core import Pool, Proxy
 from opscore_fast._version import __version__
+from opscore_fast.base_session import BaseSession, has_own_context
 from opscore_fast.cookies import RequestsCookieJar
 from opscore_fast.exceptions import unsupported
 from opscore_fast.http_response import ResponseContextManager, with_cookies
@@ -304,7 +304,9 @@ def _timeouts(timeout: Any) -> tuple[float | None, float | None]:
     return timeout.connect_timeout, timeout.read_timeout
 
 
-class HttpSession(TransportOptions, _core.HttpSession, requests.Session):  # type: ignore[misc]
+class HttpSession(  # type: ignore[misc]
+    TransportOptions, BaseSession, _core.HttpSession, requests.Session
+):
     """A drop-in for locust.clients.HttpSession, on the C engine.
 
     It is a requests.Session: what is usual in load tests is done in C, anything else by requests'
@@ -364,8 +366,7 @@ class HttpSession(TransportOptions, _core.HttpSession, requests.Session):  # typ
             pool=self.pools.plain,
             response_type=ResponseContextManager,
             max_retries=max(0, int(max_retries)),
-            own_context=user is not None
-            and getattr(type(user), "context", None) is not User.context,
+            own_context=has_own_context(user),
             is_plain=all(
                 getattr(type(self), name) is getattr(HttpSession, name) for name in _OVERRIDABLE
             ),
@@ -412,15 +413,6 @@ class HttpSession(TransportOptions, _core.HttpSession, requests.Session):  # typ
     def close(self) -> None:
         """Close the kept connections; the next request makes a new one."""
         self.pools.close_idle_connections()
-
-    @contextmanager
-    def rename_request(self, name: str) -> Generator[None]:
-        """Give the requests of a with-block that have no name of their own this one."""
-        self.request_name = name
-        try:
-            yield
-        finally:
-            self.request_name = None
 
 
 # Functions of requests.Session that a subclass may change: then every request goes through them.

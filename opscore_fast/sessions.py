@@ -6,7 +6,6 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 
 import weakref
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, Unpack
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -19,6 +18,7 @@ from opscore_fast import engines, options
 from opscore_fast._core import FastSession, Pool, SchemeAuth
 from opscore_fast._version import __version__
 from opscore_fast.auth import login
+from opscore_fast.base_session import BaseSession, has_own_context
 from opscore_fast.bodies import basic_auth
 from opscore_fast.exceptions import unsupported
 from opscore_fast.transport import TransportOptions, proxy_url
@@ -42,7 +42,7 @@ class _Client:
         self.clientpool = _ClientPool(session)
 
 
-class FastHttpSession(TransportOptions, FastSession):
+class FastHttpSession(TransportOptions, BaseSession, FastSession):
     """A drop-in for locust.contrib.fasthttp.FastHttpSession, on the C engine.
 
     It is used by greenlets of one gevent hub, as many at a time as there are connections
@@ -116,8 +116,7 @@ class FastHttpSession(TransportOptions, FastSession):
             default_headers=_default_headers(headers),
             max_redirects=max(0, int(max_redirects)),
             max_retries=max(0, int(max_retries)),
-            own_context=user is not None
-            and getattr(type(user), "context", None) is not User.context,
+            own_context=has_own_context(user),
         )
         self._auth: Any = None
         self.auth_header = authorization
@@ -157,15 +156,6 @@ class FastHttpSession(TransportOptions, FastSession):
             yield from lines
         if rest:
             yield rest
-
-    @contextmanager
-    def rename_request(self, name: str) -> Generator[None]:
-        """Give the requests of a with-block that have no name of their own this one."""
-        self.request_name = name
-        try:
-            yield
-        finally:
-            self.request_name = None
 
 
 # For each HTTPClientPool the pool that stands for it.

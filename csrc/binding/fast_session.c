@@ -126,14 +126,9 @@ static int FastSession_init(FastSession *self, PyObject *args, PyObject *kwargs)
                                      &event, &user, base->state->pool_type, &pool, &PyList_Type,
                                      &headers, &base->max_redirects, &base->max_retries,
                                      &own_context) ||
-        Session_set_up(base, base_url, event, user, pool, own_context) != 0)
+        Session_set_up(base, base_url, event, user, pool, own_context) != 0 ||
+        Session_note_request(base, base->state->fast_request) != 0)
         return -1;
-    PyObject *request =
-        PyObject_GetAttr((PyObject *)Py_TYPE(self), base->state->names[NAME_request]);
-    if (!request)
-        return -1;
-    base->own_request = request != base->state->fast_request;
-    Py_DECREF(request);
     return set_default_headers(self, headers);
 }
 
@@ -233,10 +228,5 @@ static PyType_Spec FastSession_spec = {
 
 int FastSession_add(PyObject *module, State *state)
 {
-    PyTypeObject *type = add_type(module, &FastSession_spec, (PyObject *)state->session_type);
-    if (!type)
-        return -1;
-    state->fast_request = PyObject_GetAttr((PyObject *)type, state->names[NAME_request]);
-    Py_DECREF(type);
-    return state->fast_request ? 0 : -1;
+    return Session_add_derived(module, state, &FastSession_spec, &state->fast_request);
 }

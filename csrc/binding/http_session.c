@@ -173,13 +173,7 @@ static int HttpSession_init(HttpSession *self, PyObject *args, PyObject *kwargs)
         return -1;
     self->is_plain = is_plain;
     base->goes_on = true;
-    PyObject *request =
-        PyObject_GetAttr((PyObject *)Py_TYPE(self), base->state->names[NAME_request]);
-    if (!request)
-        return -1;
-    base->own_request = request != base->state->http_request;
-    Py_DECREF(request);
-    return 0;
+    return Session_note_request(base, base->state->http_request);
 }
 
 /* clang-format off */
@@ -277,10 +271,5 @@ static PyType_Spec HttpSession_spec = {
 
 int HttpSession_add(PyObject *module, State *state)
 {
-    PyTypeObject *type = add_type(module, &HttpSession_spec, (PyObject *)state->session_type);
-    if (!type)
-        return -1;
-    state->http_request = PyObject_GetAttr((PyObject *)type, state->names[NAME_request]);
-    Py_DECREF(type);
-    return state->http_request ? 0 : -1;
+    return Session_add_derived(module, state, &HttpSession_spec, &state->http_request);
 }

@@ -20,7 +20,7 @@ static PyObject *only_handler(Session *self)
     return handler;
 }
 
-static void forget(Session *self)
+void Session_forget_listener(Session *self)
 {
     Py_CLEAR(self->known_handler);
     Py_CLEAR(self->collector);
@@ -34,7 +34,7 @@ static void forget(Session *self)
  * fills. */
 static int attach(Session *self, PyObject *handler)
 {
-    forget(self);
+    Session_forget_listener(self);
     PyObject *helper = state_helper(self->state, HELPER_attach);
     if (!helper)
         return -1;
@@ -69,11 +69,11 @@ static int detach(Session *self)
 {
     PyObject *stats = self->stats;
     if (!stats) {
-        forget(self);
+        Session_forget_listener(self);
         return 0;
     }
     Py_INCREF(stats);
-    forget(self);
+    Session_forget_listener(self);
     PyObject *helper = state_helper(self->state, HELPER_detach);
     PyObject *done = helper ? PyObject_CallOneArg(helper, stats) : NULL;
     Py_DECREF(stats);

@@ -86,12 +86,7 @@ int Session_clear(Session *self)
     Py_CLEAR(self->request_name);
     Py_CLEAR(self->proxy);
     Py_CLEAR(self->scheme_auth);
-    Py_CLEAR(self->known_handler);
-    Py_CLEAR(self->collector);
-    Py_CLEAR(self->environment);
-    Py_CLEAR(self->stats);
-    Py_CLEAR(self->stats_module);
-    Py_CLEAR(self->bucket_function);
+    Session_forget_listener(self);
     return 0;
 }
 
@@ -154,6 +149,27 @@ static PyType_Spec Session_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = Session_slots,
 };
+
+int Session_note_request(Session *self, PyObject *usual)
+{
+    PyObject *request =
+        PyObject_GetAttr((PyObject *)Py_TYPE(self), self->state->names[NAME_request]);
+    if (!request)
+        return -1;
+    self->own_request = request != usual;
+    Py_DECREF(request);
+    return 0;
+}
+
+int Session_add_derived(PyObject *module, State *state, PyType_Spec *spec, PyObject **request)
+{
+    PyTypeObject *type = add_type(module, spec, (PyObject *)state->session_type);
+    if (!type)
+        return -1;
+    *request = PyObject_GetAttr((PyObject *)type, state->names[NAME_request]);
+    Py_DECREF(type);
+    return *request ? 0 : -1;
+}
 
 int Session_add(PyObject *module, State *state)
 {

@@ -41,6 +41,14 @@ typedef struct Session {
 int Session_set_up(Session *self, PyObject *base_url, PyObject *event, PyObject *user,
                    PyObject *pool, bool own_context);
 
+/* Notes whether the session's class overrides request(), which is `usual` where it does not.
+ * Returns as above. */
+int Session_note_request(Session *self, PyObject *usual);
+
+/* Adds a type derived from it to the module. *request: its request(), a new reference. Returns as
+ * above. */
+int Session_add_derived(PyObject *module, State *state, PyType_Spec *spec, PyObject **request);
+
 /* For types derived from it, whose own functions must call these. */
 int Session_traverse(Session *self, visitproc visit, void *arg);
 int Session_clear(Session *self);
@@ -57,6 +65,9 @@ PyObject *Session_failure_of(Session *self, Response *response);
 /* Reports the response's request to Locust, as a failure unless exception is NULL. Returns 0, or -1
  * with an exception that a listener has thrown. */
 int Session_report(Session *self, Response *response, PyObject *exception);
+
+/* Lets go of the one listener that is counted for in C, and of what its collector fills. */
+void Session_forget_listener(Session *self);
 
 /* The arguments of the request event as a dict: a new reference, or NULL with an exception. */
 PyObject *Session_meta(Session *self, Response *response, PyObject *exception);
