@@ -19,6 +19,7 @@ from typing import Any
 import gevent
 from locust import constant
 from locust.env import Environment
+from locust.exception import StopUser
 from locust.stats import StatsEntry, StatsError
 
 WAIT = 60.0
@@ -113,6 +114,26 @@ def make_user(users: Users, url: str | None, environment: Environment, **attribu
 def user_class(users: Users, url: str, **attributes: Any) -> Any:
     """A user class for a runner. Functions among the attributes become methods."""
     return type("TestedUser", (users.user,), {"host": url, "wait_time": constant(0), **attributes})
+
+
+def token_task(count: int) -> Callable[[Any], None]:
+    """A task that asks for so many tokens of its user's own, one after the other, and then stops
+    the user; a response with another token is a failure."""
+
+    def work(self: Any) -> None:
+        for i in range(count):
+            token = f"{id(self)}-{i}"
+            with self.client.get(f"/token/{token}", name="token", catch_response=True) as response:
+                if response.text != token:
+                    response.failure("somebody else's answer")
+        raise StopUser
+
+    return work
+
+
+def all_users_gone(environment: Environment) -> bool:
+    assert environment.runner is not None
+    return environment.runner.user_count == 0
 
 
 @contextmanager

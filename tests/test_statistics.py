@@ -15,6 +15,7 @@ import pytest
 from conftest import Listen
 from helpers import (
     Users,
+    all_users_gone,
     assert_times_add_up,
     entry_figures,
     local_environment,
@@ -22,6 +23,7 @@ from helpers import (
     record_events,
     running,
     statistics,
+    token_task,
     user_class,
     wait_until,
 )
@@ -52,11 +54,6 @@ def times(count: int, *, every: int = 7) -> dict[str, Any]:
             raise StopUser
 
     return {"tasks": [work]}
-
-
-def all_users_gone(environment: Environment) -> bool:
-    assert environment.runner is not None
-    return environment.runner.user_count == 0
 
 
 def check_against_server(environment: Environment, app: Listener, count: int) -> None:
@@ -97,15 +94,7 @@ def test_exact(users: Users, app: Listener, count: int, listened: bool) -> None:
 def test_exact_with_500_users(users: Users, app: Listener) -> None:
     """All at once, each with its own token, which comes back to it."""
 
-    def work(self: Any) -> None:
-        for i in range(8):
-            token = f"{id(self)}-{i}"
-            with self.client.get(f"/token/{token}", name="token", catch_response=True) as response:
-                if response.text != token:
-                    response.failure("somebody else's answer")
-        raise StopUser
-
-    with local_environment(user_class(users, app.url, tasks=[work])) as environment:
+    with local_environment(user_class(users, app.url, tasks=[token_task(8)])) as environment:
         with running(environment, 500):
             wait_until(lambda: all_users_gone(environment))
         assert statistics(environment)["errors"] == []

@@ -17,10 +17,12 @@ from helpers import (
     OURS,
     WAIT,
     Users,
+    all_users_gone,
     local_environment,
     make_user,
     running,
     statistics,
+    token_task,
     user_class,
     wait_until,
 )
@@ -235,19 +237,11 @@ def test_greenlets_and_kills(users: Users, listen: Listen, environment: Environm
 def test_many_users(users: Users, listen: Listen) -> None:
     """Each with its connection; all are answered, and the counts agree."""
 
-    def work(self: Any) -> None:
-        for i in range(4):
-            token = f"{id(self)}-{i}"
-            with self.client.get(f"/token/{token}", name="token", catch_response=True) as response:
-                if response.text != token:
-                    response.failure("somebody else's answer")
-        raise StopUser
-
     app = listen(certificate="localhost.pem")
     count = 20 if users is not OURS else 200
-    with local_environment(user_class(users, app.url, tasks=[work])) as environment:
+    with local_environment(user_class(users, app.url, tasks=[token_task(4)])) as environment:
         with running(environment, count):
-            wait_until(lambda: environment.runner and environment.runner.user_count == 0)
+            wait_until(lambda: all_users_gone(environment))
         assert statistics(environment)["errors"] == []
         assert environment.stats.total.num_requests == app.counts()["answered"] == 4 * count
         assert app.counts()["connections"] == count
