@@ -303,19 +303,35 @@ def python(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.
     )
 
 
-ENDING = """
-import os
+PATIENT = """
 from collections import Counter
 
 import gevent
 import locust.runners
 import locust.stats
-from locust import events
-from locust.log import get_logs
 
 locust.runners.HEARTBEAT_LIVENESS = 60
 locust.runners.WORKER_REPORT_INTERVAL = 0.5
 locust.stats.CSV_STATS_INTERVAL_SEC = 0.1
+
+def stop_workers(environment, runner):
+    runner.stop()
+    reports = Counter()
+    count_report = lambda client_id, **_: reports.update([client_id])
+    environment.events.worker_report.add_listener(count_report)
+    while any(reports[client] < 2 for client in runner.clients):  # one may have been under way
+        gevent.sleep(0.1)
+"""
+"""The beginning of a second locustfile: no worker is taken for missing on a machine that is busy,
+and figures are reported and written often. `stop_workers` stops a master's workers and waits until
+it has their last figures, for which `quit` leaves them half a second."""
+
+ENDING = (
+    PATIENT
+    + """
+import os
+from locust import events
+from locust.log import get_logs
 
 @events.init.add_listener
 def begin(environment, runner, **_):
@@ -334,19 +350,14 @@ def end(environment, runner):
         gevent.sleep(0.1)
     gevent.sleep(0.5)  # for the CSV files, and for what should not come
     if isinstance(runner, locust.runners.MasterRunner):
-        runner.stop()
-        reports = Counter()
-        count_report = lambda client_id, **_: reports.update([client_id])
-        environment.events.worker_report.add_listener(count_report)
-        while any(reports[client] < 2 for client in runner.clients):  # one may have been under way
-            gevent.sleep(0.1)
+        stop_workers(environment, runner)
     runner.quit()
 """
+)
 """A second locustfile, which ends a run when it has come so far, and not after a time.
 
 UNTIL says when, an expression with `count(NAME)`, the requests of that name, `count()`, all of
-them, and `told(TEXT)`, whether that was logged. No worker is taken for missing on a machine that is
-busy; the last figures of workers, and all but these in the CSV files, are there when the run ends.
+them, and `told(TEXT)`, whether that was logged. The CSV files have all that was counted by then.
 """
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from geventhttpclient.client import HTTPClientPool
 from helpers import (
+    ENDING,
     Connect,
     distributed,
     finish,
@@ -177,7 +178,7 @@ def test_the_environment_variable(
 # Runs
 
 LOCUSTFILE = """
-from locust import FastHttpUser, HttpUser, LoadTestShape, constant, task
+from locust import FastHttpUser, HttpUser, constant, task
 {imports}
 
 class Fast({fast}):
@@ -195,12 +196,6 @@ class Http({http}):
         self.client.get("/ok", name="http")
         self.client.get("/status/404", name="http bad")
         self.client.get("{nobody}/", name="http nobody")
-
-class Until(LoadTestShape):
-    use_common_options = False
-    def tick(self):
-        counted = [entry.num_requests for entry in self.runner.stats.entries.values()]
-        return (4, 4) if len(counted) < 6 or min(counted) < 3 else None
 """
 
 ERRORS = {
@@ -216,7 +211,7 @@ ERRORS = {
 @pytest.mark.parametrize(
     "how", ["drop-in", "native", "agents", "processes", "workers", "class attribute"]
 )
-def test_runs(tmp_path: Path, url: str, how: str) -> None:
+def test_runs(tmp_path: Path, url: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     attribute = "    http_version_in_name = True\n" if how == "class attribute" else ""
     with refusing_port() as port:
         text = LOCUSTFILE.format(
@@ -226,11 +221,13 @@ def test_runs(tmp_path: Path, url: str, how: str) -> None:
             nobody=f"http://127.0.0.1:{port}",
         ).replace("    wait_time", f"{attribute}    wait_time")
         (tmp_path / "locustfile.py").write_text(text)
+        (tmp_path / "ending.py").write_text(ENDING)
+        monkeypatch.setenv("UNTIL", f"min(map(count, {list(ERRORS)})) >= 3")
         options: list[str] = ["-m", "opscore_fast", "--http2=prior-knowledge"]
         options += ["--http-version-in-name"] if not attribute else []
         options += ["--native"] if how == "native" else []
-        options += ["-f", "locustfile.py", "-H", url]
-        run = ["--headless", "--csv", "out"]
+        options += ["-f", "locustfile.py,ending.py", "-H", url]
+        run = ["--headless", "--csv", "out", "-u", "4", "-r", "4"]
         workers = []
         if how == "processes":
             run += ["--processes", "2", *distributed()]

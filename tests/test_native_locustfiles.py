@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from gevent.pool import Pool
 from gevent.queue import Queue
-from helpers import SANITIZED, Run, distributed, finish, python
+from helpers import PATIENT, SANITIZED, Run, distributed, finish, python
 from helpers_runs import REPORTED, counts_of
 from helpers_standin import (
     H2,
@@ -46,12 +46,11 @@ AT_ONCE = 2 if SANITIZED else 5
 """Runs at a time: most of what a run does is to wait for the next second. Sanitized workers whose
 heartbeat comes late are missing for their master."""
 
-END = """
+END = (
+    PATIENT
+    + """
 import os
-import locust.runners
 from locust import events
-
-locust.runners.WORKER_REPORT_INTERVAL = 0.5
 
 @events.init.add_listener
 def end_when_enough_was_counted(environment, runner, **_):
@@ -64,11 +63,12 @@ def end_when_enough_was_counted(environment, runner, **_):
         if users is not None and stats.total.num_requests < int(os.environ["ENOUGH"]):
             return users
         if isinstance(runner, locust.runners.MasterRunner):
-            runner.stop()  # the workers have half a second for their last figures when it quits
+            stop_workers(environment, runner)
         return None
 
     shape.tick = tick
 """
+)
 """A second locustfile: the shape ends when enough was counted, however long that takes."""
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from gevent.pool import Pool
-from helpers import Run, distributed, finish, python, read_csv, refusing_port
+from helpers import PATIENT, Run, distributed, finish, python, read_csv, refusing_port
 from helpers_standin import (
     H2,
     H2C,
@@ -30,12 +30,12 @@ from locust.util.load_locustfile import load_locustfile
 SCENARIOS = ROOT / "locustfiles" / "team"
 USERS = 5
 
-FIXED = """
+FIXED = (
+    PATIENT
+    + """
 import os
-import gevent, locust, locust.runners, locust.stats
+import locust
 from locust.user.task import DefaultTaskSet, TaskSet
-
-locust.stats.CSV_STATS_INTERVAL_SEC = locust.stats.CSV_STATS_FLUSH_INTERVAL_SEC = 0.1
 
 def get_next_task(tasks):
     user = tasks.user
@@ -59,6 +59,7 @@ def quit_after_the_last(runner):
     gevent.sleep(1)  # for the CSV files, and for what should not come
     runner.quit()
 """
+)
 """A second locustfile: every user does that many tasks, each in its turn, then the run ends."""
 
 
