@@ -5,7 +5,7 @@
  * watches and timers of the engine's loop. Connections are made by wire/dial and handed to libcurl
  * as they stand: so names are resolved as ever, there are no threads, and nothing blocks. The head
  * that libcurl sends is made of the lines that the fast path would send, the head that it receives
- * is parsed by http/h1. Only curl.c knows libcurl. One thread, as opf.h says.
+ * is parsed by http/h1. Only the files curl*.c know libcurl. One thread, as opf.h says.
  *
  * After a fork the child closes its copies of the sockets before it frees anything: what libcurl
  * would still say to a peer finds no descriptor.

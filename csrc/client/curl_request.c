@@ -1,11 +1,16 @@
 #include <arpa/inet.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #include "base/mem.h"
 #include "client/curl_transfer.h"
+#include "wire/tls_lend.h"
 
 #define NOWHERE "127.0.0.1" /* the address of what is connected already */
+#define FOREVER_MS INT_MAX  /* libcurl's own time-outs: ours strike before */
+#define DNS_KEEP_S 3600     /* libcurl forgets the addresses that it was given */
+#define IDLE_MAX_S 31536000 /* as on the fast path, a connection idles for as long as it stands */
 
 static bool has_feature(int bit)
 {
@@ -449,4 +454,51 @@ int opf_curl_set_request(opf_transfer *t, const opf_request *request, opf_reques
         ret = OPF_ENOMEM;
     proxy_fini(&p);
     return ret;
+}
+
+bool opf_curl_set_constants(opf_transfer *t)
+{
+    CURL *easy = t->easy;
+    CURLcode bad = CURLE_OK;
+    OPF_CURL_SET(CURLOPT_PRIVATE, t);
+    OPF_CURL_SET(CURLOPT_NOSIGNAL, 1L);
+    OPF_CURL_SET(CURLOPT_ERRORBUFFER, t->error);
+    OPF_CURL_SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    OPF_CURL_SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    OPF_CURL_SET(CURLOPT_FOLLOWLOCATION, 0L);
+    OPF_CURL_SET(CURLOPT_PATH_AS_IS, 1L);
+    OPF_CURL_SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
+    OPF_CURL_SET(CURLOPT_EXPECT_100_TIMEOUT_MS, 1L);
+    OPF_CURL_SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    OPF_CURL_SET(CURLOPT_CONNECTTIMEOUT_MS, (long)FOREVER_MS);
+    OPF_CURL_SET(CURLOPT_DNS_CACHE_TIMEOUT, (long)DNS_KEEP_S);
+    OPF_CURL_SET(CURLOPT_MAXAGE_CONN, (long)IDLE_MAX_S);
+    OPF_CURL_SET(CURLOPT_TCP_NODELAY, 0L);                   /* as the dial has set it */
+    OPF_CURL_SET(CURLOPT_NOPROXY, "");                       /* not the environment's */
+    OPF_CURL_SET(CURLOPT_SOCKS5_AUTH, (long)CURLAUTH_BASIC); /* the other one blocks */
+    return bad == CURLE_OK && opf_curl_set_socket_calls(t) && opf_curl_set_calls(t);
+}
+
+bool opf_curl_set_tls(opf_transfer *t)
+{
+    CURL *easy = t->easy;
+    const opf_pool *pool = t->multi->pool;
+    bool check_name, verify = opf_tls_context_verifies(pool->tls, &check_name);
+    CURLcode bad = CURLE_OK;
+    OPF_CURL_SET(CURLOPT_SSL_VERIFYPEER, (long)verify);
+    OPF_CURL_SET(CURLOPT_SSL_VERIFYHOST, check_name ? 2L : 0L);
+    OPF_CURL_SET(CURLOPT_PROXY_SSL_VERIFYPEER, (long)verify);
+    OPF_CURL_SET(CURLOPT_PROXY_SSL_VERIFYHOST, check_name ? 2L : 0L);
+    OPF_CURL_SET(CURLOPT_SSL_SESSIONID_CACHE, pool->options.tls_resume ? 1L : 0L);
+    OPF_CURL_SET(CURLOPT_CAINFO, NULL);
+    OPF_CURL_SET(CURLOPT_CAPATH, NULL);
+    OPF_CURL_SET(CURLOPT_PROXY_CAINFO, NULL);
+    OPF_CURL_SET(CURLOPT_PROXY_CAPATH, NULL);
+    OPF_CURL_SET(CURLOPT_SSL_OPTIONS,
+                 (long)CURLSSLOPT_NO_PARTIALCHAIN); /* leave the store as it is */
+    OPF_CURL_SET(CURLOPT_PROXY_SSL_OPTIONS, (long)CURLSSLOPT_NO_PARTIALCHAIN);
+    OPF_CURL_SET(CURLOPT_CA_CACHE_TIMEOUT, 0L);
+    OPF_CURL_SET(CURLOPT_SSL_CTX_FUNCTION, opf_curl_begin_tls);
+    OPF_CURL_SET(CURLOPT_SSL_CTX_DATA, t);
+    return bad == CURLE_OK;
 }

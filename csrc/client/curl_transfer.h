@@ -1,7 +1,8 @@
 /* Inside the libcurl path: what its files share. Nothing else includes this, or libcurl.
  *
  * curl.c is the way of a transfer through libcurl and the loop, curl_request.c what libcurl is told
- * of a request, curl_outcome.c what is made of its answers. One thread, as opf.h says.
+ * of a request, curl_socket.c its sockets, curl_calls.c what it calls on the way of a request,
+ * curl_outcome.c what is made of its answers. One thread, as opf.h says.
  */
 #ifndef OPF_CLIENT_CURL_TRANSFER_H
 #define OPF_CLIENT_CURL_TRANSFER_H
@@ -10,6 +11,7 @@
 
 #include "base/list.h"
 #include "client/curl.h"
+#include "client/engine.h"
 #include "http/h1.h"
 #include "loop/loop.h"
 #include "wire/dial.h"
@@ -21,6 +23,9 @@
 
 /* Sets an option of the handle easy unless one before it could not be set: bad is then why. */
 #define OPF_CURL_SET(option, value) (bad = bad ? bad : curl_easy_setopt(easy, option, value))
+
+/* As on the fast path: how much of a stream is held that nobody has taken. */
+#define OPF_CURL_HELD_MAX (256U << 10)
 
 /* A socket of libcurl's. */
 typedef struct opf_curl_sock {
@@ -131,5 +136,90 @@ void opf_curl_judge(opf_transfer *t, CURLcode code);
 
 /* What a transfer that is over its time failed with; brings the result's phase up to date. */
 opf_failure opf_curl_timeout(const opf_transfer *t);
+
+/* curl.c */
+
+static inline opf_engine *opf_curl_engine(const opf_curl_multi *m)
+{
+    return m->pool->engine;
+}
+
+static inline const opf_timeouts *opf_curl_timeouts(const opf_transfer *t)
+{
+    return &t->exchange->result.timeouts;
+}
+
+/* What is under way may take so many ns; 0: for ever. */
+void opf_curl_set_deadline(opf_transfer *t, uint64_t timeout);
+
+/* Has the transfer finished with this in its turn: not from within the call that found it. */
+void opf_curl_fail_later(opf_transfer *t, opf_failure failure, int err, const char *detail);
+
+/* Has libcurl do its part; what it is done with is finished. It has no memory when it can't, and
+ * does not tell for which transfer. */
+void opf_curl_act(opf_curl_multi *m, curl_socket_t fd, int what);
+
+/* The transfer of an easy handle; NULL: it has none. */
+opf_transfer *opf_curl_transfer_of(CURL *easy);
+
+/* curl_request.c */
+
+/* Tells libcurl what is the same for all requests. False without memory. */
+bool opf_curl_set_constants(opf_transfer *t);
+
+/* Trust and certificates come from the pool's context, which libcurl's own are made to share. False
+ * if this libcurl has another TLS library. */
+bool opf_curl_set_tls(opf_transfer *t);
+
+/* curl_socket.c */
+
+/* Tells libcurl how to open and close sockets. False without memory. */
+bool opf_curl_set_socket_calls(opf_transfer *t);
+
+/* Called by libcurl when it waits for something else. */
+int opf_curl_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused);
+
+/* The socket on which the transfer's request goes out, from this port of ours; NULL: nobody knows.
+ * libcurl tells of a connection no more than its ports before it sends. Connections to several
+ * addresses, or from several, may have the same: one that another transfer uses is not it, unless
+ * that is through with it and only we don't know yet. */
+opf_curl_sock *opf_curl_sock_by_port(const opf_transfer *t, int own_port);
+
+/* Notes on which socket the request goes out, and what that has carried before. */
+void opf_curl_use_socket(opf_transfer *t, opf_curl_sock *s);
+
+/* Whether a request was lost on a kept connection, which libcurl would send again: whether to is
+ * the driver's choice. Notes the failure then. */
+bool opf_curl_is_lost(opf_transfer *t);
+
+/* Whether a kept connection, on which nothing is expected, has ended or brought something: libcurl
+ * notices only the former. One under TLS may bring tickets. Then it is ended for libcurl too. */
+bool opf_curl_is_spoilt(const opf_curl_sock *s, const opf_transfer *t);
+
+/* Whether the response leaves its connection, which must be there, of no use. */
+bool opf_curl_ends_socket(const opf_transfer *t);
+
+/* The socket is idle from now on. Without memory for the timer it idles on. */
+void opf_curl_note_idle(opf_curl_sock *s, uint64_t now);
+
+/* Forgets the socket, which is libcurl's to close. */
+void opf_curl_sock_free(opf_curl_sock *s);
+
+/* In a forked child: closes the child's copies, so that nothing more is said on them. */
+void opf_curl_detach(opf_curl_multi *m);
+
+/* curl_calls.c */
+
+/* Tells libcurl what to call on the way of the transfer's request. False without memory. */
+bool opf_curl_set_calls(opf_transfer *t);
+
+/* Called by libcurl with each SSL_CTX of its own. */
+CURLcode opf_curl_begin_tls(CURL *easy, void *ssl_ctx, void *arg);
+
+/* A response is to come, the first or after one that asked for authentication. */
+void opf_curl_begin_response(opf_transfer *t);
+
+/* A request is written when libcurl has sent all of its body, or waits only for the answer. */
+void opf_curl_note_phase(opf_transfer *t);
 
 #endif
