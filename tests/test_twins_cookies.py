@@ -174,6 +174,43 @@ def test_cookies_of_a_request_in_a_jar(
     same(pair, tmp_path, "HttpUser", MADE.format(kind=kind, login=login), answers)
 
 
+# Those of a response are what it sets, and may set
+
+OF_RESPONSES = [
+    ('sid="x\\"y"; Path=/',), ("sid=; Max-Age=0; Path=/",), ("sid=1; Domain=other.test",),
+    ("sid=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT",), ("sid",), ("sid=",), ("sid=1; Path=/x",),
+    ("b=1; sid=2",), ("sid=1; Version=3",), ("sid=1", "sid=2"), ("sid", "sid=1; Path=/r"),
+    ("sid=ä; Secure", "b=1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [200, 302])
+def test_cookies_of_a_response(pair: Twins, tmp_path: Path, status: int) -> None:
+    body = (
+        "r = self.client.get('/r')\nx = r.cookies.get('sid', 'no')\n"
+        "self.client.post('/x', json=[x, 'sid' in r.cookies])"
+    )
+    answers = []
+    for cookies in OF_RESPONSES:
+        fields = tuple(("Set-Cookie", cookie) for cookie in cookies)
+        answers.append(Answer(status, "", (*fields, ("Location", "/to")), at="/r"))
+    same(pair, tmp_path, "HttpUser", body, answers, len(answers))
+
+
+def test_several_cookies_of_a_name_end_the_task(pair: Twins, tmp_path: Path) -> None:
+    body = "x = self.client.get('/r').cookies.get('sid')\nself.client.get(f'/{x}')"
+    answer = Answer(200, "", (("Set-Cookie", "sid=1; Path=/"), ("Set-Cookie", "sid=2")), at="/r/s")
+    body = body.replace("/r", "/r/s")
+    text = text_of("HttpUser", body)
+    theirs = module_of(tmp_path, text, "locust", "HttpUser")
+    ours = module_of(tmp_path, text, "opscore_fast", "HttpUser")
+    expected = pair.by_locust(theirs, {}, [answer], 1)
+    got = pair.by_agent(ours, {}, [answer], 1)
+    assert [kind for kind, _ in got.raised] == [kind for kind, _ in expected.raised]
+    assert [kind for kind, _ in got.raised] == ["CookieConflictError"]
+    assert (got.received, got.requests) == (expected.received, expected.requests)
+
+
 # What is no text raises as in Python; a value that no header can have fails its request
 
 

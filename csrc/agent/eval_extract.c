@@ -1,9 +1,12 @@
 #include <strings.h>
 
 #include "agent/charset.h"
+#include "agent/cookies.h"
 #include "agent/eval_own.h"
 #include "agent/json.h"
 #include "agent/regex.h"
+#include "base/clock.h"
+#include "http/url.h"
 
 /* A response while things are taken from it. */
 typedef struct taking {
@@ -74,43 +77,41 @@ static int take_header(taking *t, const opf_extract *extract)
     return 0;
 }
 
-/* The value of a Set-Cookie header of that name, or NULL. */
-static const char *cookie_value(const char *s, size_t len, const char *name, size_t *value_len)
+/* A cookie that is looked for by its name. */
+typedef struct wanted {
+    const char *name;
+    const char *value; /* NULL: not found, or without one */
+} wanted;
+
+/* Returns OPF_EINVAL where a RequestsCookieJar raises CookieConflictError. */
+static int look_at(void *arg, const opf_agent_cookie *cookie)
 {
-    const char *semicolon = memchr(s, ';', len);
-    len = semicolon ? (size_t)(semicolon - s) : len;
-    const char *equals = len ? memchr(s, '=', len) : NULL;
-    if (!equals)
-        return NULL;
-    const char *name_end = equals, *value = equals + 1, *end = s + len;
-    while (s < name_end && (*s == ' ' || *s == '\t'))
-        s++;
-    while (name_end > s && (name_end[-1] == ' ' || name_end[-1] == '\t'))
-        name_end--;
-    while (value < end && (*value == ' ' || *value == '\t'))
-        value++;
-    while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
-    if ((size_t)(name_end - s) != strlen(name) || memcmp(s, name, strlen(name)) != 0)
-        return NULL;
-    *value_len = (size_t)(end - value);
-    return value;
+    wanted *want = arg;
+    if (strcmp(cookie->name, want->name) != 0)
+        return 0;
+    if (want->value)
+        return OPF_EINVAL;
+    want->value = cookie->value;
+    return 0;
 }
 
+/* What response.cookies of requests has: a jar of what this response sets, and may set. */
 static int take_cookie(taking *t, const opf_extract *extract)
 {
-    for (uint32_t i = t->result->n_fields; i-- > 0;) {
-        const opf_field *field = &t->result->fields[i];
-        size_t len;
-        if (!is_named(t->result, field, "set-cookie"))
-            continue;
-        const char *value =
-            cookie_value(t->result->head + field->value_at, field->value_len, extract->name, &len);
-        if (value)
-            return put_latin1(t, extract->dst, value, len);
-    }
+    opf_jar jar = {.unescapes = true};
+    wanted want = {.name = extract->name};
+    opf_url url;
+    opf_why why;
     opf_eval_unset(t->eval, extract->dst);
-    return 0;
+    if (!t->result->has_set_cookie || opf_url_parse(t->url, t->url_len, &url, &why) != 0)
+        return 0;
+    int rc = opf_jar_take(&jar, &url, t->result, (int64_t)(opf_clock_real() / OPF_NS_PER_S));
+    if (rc == 0 && opf_jar_each(&jar, look_at, &want) != 0)
+        rc = opf_eval_refuse(t->eval, "CookieConflictError: several cookies with that name");
+    else if (rc == 0 && want.value)
+        rc = put_latin1(t, extract->dst, want.value, strlen(want.value));
+    opf_jar_fini(&jar);
+    return rc;
 }
 
 static int take_text(taking *t, uint32_t dst)

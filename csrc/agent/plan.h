@@ -174,7 +174,7 @@ typedef enum opf_take {
     OPF_TAKE_SIZE,    /* int: bytes of the body */
     OPF_TAKE_ELAPSED, /* float: s */
     OPF_TAKE_HEADER,  /* text: of the name; several are joined by ", "; UNSET: none */
-    OPF_TAKE_COOKIE,  /* text: of that name, set by this response */
+    OPF_TAKE_COOKIE,  /* text: of that name, as requests' response.cookies has it */
     OPF_TAKE_URL,     /* text: the URL asked for last */
     OPF_TAKE_IS_JSON, /* bool: the whole body is JSON */
     OPF_TAKE_JSON,    /* what the body's JSON has at path; UNSET: it is no JSON or has none there */

@@ -525,6 +525,7 @@ static void answer_add(answer *a, const char *name, const char *value)
     field->value_len = (uint32_t)strlen(value);
     opf_buf_append_str(&a->head, value);
     a->result.head = (char *)a->head.data;
+    a->result.has_set_cookie |= strcmp(name, "Set-Cookie") == 0;
 }
 
 static void answer_fini(answer *a)
@@ -596,6 +597,60 @@ TEST(everything_is_taken_from_a_response)
     CHECK_STR(taken(&a, (opf_extract){.take = OPF_TAKE_OK}), "False");
     answer_fini(&a);
     end();
+}
+
+/* As the jar of requests' response.cookies has it, of a response to http://h/. */
+static const char *cookie_of(const char *first, const char *second)
+{
+    answer a;
+    begin();
+    answer_init(&a, "");
+    answer_add(&a, "Set-Cookie", first);
+    answer_add(&a, "Set-Cookie", second);
+    const char *found = taken(&a, (opf_extract){.take = OPF_TAKE_COOKIE, .name = "a"});
+    answer_fini(&a);
+    return found; /* and b is left for its why */
+}
+
+TEST(cookies_are_those_that_the_response_may_set)
+{
+    static const char *const cases[][3] = {
+        {"a=1; Path=/x; HttpOnly", "b=2", "1"},
+        {"a=1", "a=2", "2"},
+        {"a=1", "a=2; Max-Age=0", "1"},
+        {"a=1; Max-Age=0", "ba=1", "unset"},
+        {"a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "b=a=1", "unset"},
+        {"a=1; Domain=other.test", "A=1", "unset"},
+        {"a", "a; Path=/x", "unset"},
+        {"a=", "b", ""},
+        {"a=\"x\\\"y\"", "b", "\"xy\""},
+        {"a=\xE4; Secure", "b", "\xC3\xA4"},
+        {"a=1", "a=2; Path=/x", "!"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        CHECK_STR(cookie_of(cases[i][0], cases[i][1]), cases[i][2]);
+        if (*cases[i][2] == '!')
+            CHECK_STR(b.eval.why, "CookieConflictError: several cookies with that name");
+        end();
+    }
+}
+
+TEST(a_cookie_survives_every_failed_allocation)
+{
+    bool fired = true;
+    for (long n = 0; fired; n++) {
+        answer a;
+        opf_extract extract = {.take = OPF_TAKE_COOKIE, .dst = 2, .name = "a"};
+        begin();
+        answer_init(&a, "");
+        answer_add(&a, "Set-Cookie", "a=1");
+        opf_mem_fail_after(n);
+        int rc = opf_eval_extract(&b.eval, &extract, 1, &a.result, OPF_STYLE_HTTP, "http://h/", 9);
+        fired = drive_fault_fired(n);
+        answer_fini(&a);
+        CHECK_EQ_INT(rc, fired ? OPF_ENOMEM : 0);
+        end();
+    }
 }
 
 TEST(a_response_that_never_came_has_nothing)
