@@ -433,7 +433,7 @@ def test_cut_short(
     users: Users, hostile: Listen, environment: Environment, cut: str, end: list[Any]
 ) -> None:
     text, sure = CUT[cut]
-    server = hostile([["request"], ["send", text], ["pause", 0.2], end])
+    server = hostile([["request"], ["send", text], ["taken"], end])
     client = make_user(users, server.url, environment).client
     fired = record_events(environment)
     got, error = collect(client.get("/", stream=True).iter_content(100))
@@ -489,12 +489,12 @@ def test_coding_that_is_cut_short(users: Users, hostile: Listen, environment: En
 
 
 def test_malformed_chunks(users: Users, hostile: Listen, environment: Environment) -> None:
-    for pause in (0, 0.2):  # all at once, and one after the other
+    for together in (True, False):  # all at once, and one after the other
         server = hostile(
             [
                 ["request"],
                 ["send", CHUNKED + chunks(b"part")],
-                ["pause", pause],
+                *([] if together else [["taken"]]),
                 ["send", "nonsense\r\n"],
                 ["hold"],
             ],
@@ -511,7 +511,7 @@ def test_time_outs(users: Users, hostile: Listen, environment: Environment) -> N
     client = make_user(users, server.url, environment).client
 
     def stream() -> Any:
-        return client.get("/", stream=True, timeout=0.2)
+        return client.get("/", stream=True, timeout=1)
 
     got, error = collect(stream().iter_content(100))
     assert (got, error) == (b"x" * 1500, requests.exceptions.ConnectionError)
@@ -561,13 +561,14 @@ def test_killed_while_reading(
 
 def test_two_greenlets_and_one_stream(hostile: Listen, environment: Environment) -> None:
     server = hostile(
-        [["request"], ["send", head("Content-Length: 4") + "ab"], ["pause", 0.5], ["send", "cd"]]
+        [["request"], ["send", head("Content-Length: 4") + "ab"], ["wait", "go"], ["send", "cd"]]
     )
     response = make_user(OURS_HTTP, server.url, environment).client.get("/", stream=True)
     reader = gevent.spawn(response.raw.read, 4)
     gevent.sleep(0.1)
     with pytest.raises(RuntimeError, match="another greenlet is reading this response"):
         response.raw.read(1)
+    server.open_gate("go")
     assert reader.get(timeout=20) == b"abcd"
 
 

@@ -176,7 +176,7 @@ def chunk_of_no_length(t: Subject) -> Any:
 @scenario(same_texts=False)
 def reset_within_the_body(t: Subject) -> Any:
     head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"
-    url = t.hostile([["request"], ["send", head], ["pause", 0.1], ["reset"]]).url + "/"
+    url = t.hostile([["request"], ["send", head], ["taken"], ["reset"]]).url + "/"
     return failure(t, url, exceptions.ChunkedEncodingError)
 
 
@@ -351,14 +351,14 @@ def read_timeout_within_a_block(t: Subject) -> Any:
 def read_timeout_within_the_body(t: Subject) -> Any:
     head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"
     url = t.hostile([["request"], ["send", head], ["hold"]]).url + "/"
-    return failure(t, url, exceptions.ConnectionError, timeout=0.2)
+    return failure(t, url, exceptions.ConnectionError, timeout=1)
 
 
 @scenario(same_texts=False, ignore=READ_AGAIN)
 def read_timeout_of_a_stream(t: Subject) -> Any:
     head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"
     url = t.hostile([["request"], ["send", head], ["hold"]]).url + "/"
-    response = t.client.get(url, timeout=0.2, stream=True, name="stream")
+    response = t.client.get(url, timeout=1, stream=True, name="stream")
     error = attempt(lambda: response.content)
     assert isinstance(error, exceptions.ConnectionError)
     return [response.status_code, error]
@@ -383,8 +383,8 @@ def timeouts_that_are_long_enough(t: Subject) -> Any:
 
 @scenario()
 def timeout_is_between_bytes(t: Subject) -> Any:
-    url = t.hostile([["request"], ["drip", OK, 0.01]]).url
-    return t.client.get(url, timeout=0.4).text
+    url = t.hostile([["request"], ["drip", OK, 0.03]]).url
+    return t.client.get(url, timeout=1).text
 
 
 @scenario()

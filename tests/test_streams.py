@@ -155,7 +155,7 @@ def test_event_does_not_wait_for_the_body(
     users: Users, hostile: Listen, environment: Environment
 ) -> None:
     server = hostile(
-        answering(["send", head(6)], ["pause", 0.5], ["mark", "body"], ["send", "abcdef"])
+        answering(["send", head(6)], ["wait", "body"], ["mark", "body"], ["send", "abcdef"])
     )
     client = make_user(users, server.url, environment).client
     fired = record_events(environment)
@@ -164,6 +164,7 @@ def test_event_does_not_wait_for_the_body(
     assert [(e["exception"], e["response_length"]) for e in fired] == [(None, 6)]
     took = fired[0]["response_time"]
     assert took > 0
+    server.open_gate("body")
     assert response.read() == b"abcdef"
     assert server.counts()["marks"] == ["body"]
     assert len(fired) == 1
@@ -262,8 +263,8 @@ def test_network_timeout_does_not_strike_while_paused(
     hostile: Listen, environment: Environment
 ) -> None:
     server = hostile(answering(["send", head(BIG)], ["random", BIG]))
-    response = stream_from(server, environment, network_timeout=0.5)
-    gevent.sleep(1.5)
+    response = stream_from(server, environment, network_timeout=1)
+    gevent.sleep(2)
     assert response.content == random_bytes(BIG)
 
 
@@ -351,18 +352,19 @@ def test_gevent_timeout_while_reading(hostile: Listen, environment: Environment)
 
 
 def test_two_readers(hostile: Listen, environment: Environment) -> None:
-    server = hostile(answering(["send", head(6)], ["pause", 0.5], ["send", "abcdef"]))
+    server = hostile(answering(["send", head(6)], ["wait", "body"], ["send", "abcdef"]))
     response = stream_from(server, environment)
     reader = gevent.spawn(response.read)
     gevent.sleep(0.05)
     assert not reader.ready()
     with pytest.raises(RuntimeError, match="another greenlet"):
         response.read()
+    server.open_gate("body")
     assert reader.get(timeout=20) == b"abcdef"
 
 
 def test_reading_in_a_callback_of_the_loop(hostile: Listen, environment: Environment) -> None:
-    server = hostile(answering(["send", head(6)], ["pause", 0.5], ["send", "abcdef"]))
+    server = hostile(answering(["send", head(6)], ["wait", "body"], ["send", "abcdef"]))
     response = stream_from(server, environment)
     reader = gevent.spawn(response.read)
     gevent.sleep(0.05)
@@ -375,6 +377,8 @@ def test_reading_in_a_callback_of_the_loop(hostile: Listen, environment: Environ
             errors.append(error)
 
     gevent.get_hub().loop.run_callback(read)
+    wait_until(lambda: errors, "the callback")
+    server.open_gate("body")
     assert reader.get(timeout=20) == b"abcdef"
     assert [type(error) for error in errors] == [RuntimeError]
 
@@ -446,7 +450,7 @@ def test_failure_within_the_body(
 ) -> None:
     from opscore_fast import exceptions
 
-    server = hostile([["request"], CUT_SHORT, ["pause", 0.2], ending])
+    server = hostile([["request"], CUT_SHORT, ["taken"], ending])
     client = make_user(OURS, server.url, environment, network_timeout=1).client
     fired = record_events(environment)
     response = client.get("/", stream=True)
@@ -467,7 +471,7 @@ def test_protocol_error_within_the_body(hostile: Listen, environment: Environmen
     from opscore_fast.exceptions import ProtocolError
 
     begin = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
-    server = hostile([["request"], ["send", begin], ["pause", 0.2], ["send", "zz\r\n"], ["hold"]])
+    server = hostile([["request"], ["send", begin], ["taken"], ["send", "zz\r\n"], ["hold"]])
     response = stream_from(server, environment)
     assert response.read(5) == b"hello"
     with pytest.raises(ProtocolError):

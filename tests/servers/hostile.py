@@ -13,6 +13,7 @@ behind the last of them:
   random N         send N random bytes, the same ones each time, and count what is taken
   flood TEXT [N]   send the text over and over until the peer closes (at most N MiB, by default 64)
   pause S          do nothing for S seconds
+  taken            do nothing until the peer has taken from its socket all that was sent
   wait NAME        do nothing until the test opens the port's gate of that name
   mark NAME        add the name to the port's marks
   farewell         say over TLS that there is no more to come
@@ -35,10 +36,12 @@ import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from servers import CERTIFICATES, serve
@@ -52,6 +55,25 @@ Script = list[list[Any]]
 def random_bytes(size: int) -> bytes:
     """That many random bytes: the same ones each time."""
     return random.Random(size).randbytes(size)
+
+
+def on_the_way(sock: socket.socket) -> int:
+    """Octets sent to a peer on this machine, by IPv4, that it has not taken from its socket yet."""
+
+    def end(address: tuple[str, int]) -> str:
+        host = int.from_bytes(socket.inet_aton(address[0]), sys.byteorder)
+        return f"{host:08X}:{address[1]:04X}"
+
+    ours, theirs = end(sock.getsockname()), end(sock.getpeername())
+    octets = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        sent, came = queues.split(":")
+        if (local, remote) == (ours, theirs):
+            octets += int(sent, 16)
+        if (local, remote) == (theirs, ours):
+            octets += int(came, 16)
+    return octets
 
 
 class PeerClosedError(Exception):
@@ -251,6 +273,10 @@ class Connection:
 
     def do_pause(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    def do_taken(self) -> None:
+        while on_the_way(self.peer):
+            time.sleep(0.002)
 
     def do_wait(self, gate: str) -> None:
         self.port.gate(gate).wait(PATIENCE)
