@@ -351,6 +351,7 @@ static bool receive_once(opf_conn *conn)
         finish_broken(conn);
         return false;
     }
+    conn->came = true;
     if (direct) {
         state = opf_h1_direct(&conn->h1, (size_t)n);
     } else {
@@ -388,13 +389,14 @@ static void receive(opf_conn *conn)
     opf_engine *engine = engine_of(conn);
     opf_exchange *exchange = conn->exchange;
     int i = 0;
+    conn->came = false;
     while (i < RECEIVES_MAX && receive_once(conn))
         i++;
     if (exchange->conn != conn) /* finished, and the connection maybe freed */
         return;
     if (conn->paused)
         return;
-    if (!exchange->hungry)
+    if (conn->came && !exchange->hungry) /* records of TLS alone may hold nothing */
         set_deadline(conn, engine->now, timeouts_of(conn)->network_ns);
     if (i == RECEIVES_MAX)
         read_on(conn);

@@ -39,6 +39,7 @@ struct opf_conn {
     bool paused;         /* not read: its stream holds enough that nobody has taken */
     bool half_closed;    /* the server has ended its side: nothing more can be asked of it */
     bool read_blocked;   /* the stream has to write before it can be read on (TLS) */
+    bool came;           /* the look at it that is under way has brought something */
     bool unread;         /* the stream holds bytes already: the timer goes on with them */
     int send_err;        /* errno of a send that failed: maybe an answer came all the same */
     size_t sent;         /* bytes of the request that are written */

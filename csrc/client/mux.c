@@ -366,6 +366,7 @@ static bool receive_once(opf_mux *mux, bool *open)
         *open = false;
         return false;
     }
+    mux->heard = engine->now;
     if (opf_h2_feed(&mux->h2, engine->recv, (size_t)n, engine->now) != 0)
         return false; /* settle sees to it */
     return (size_t)n == sizeof(engine->recv) || conn->stream.ops->pending(&conn->stream);
@@ -388,7 +389,6 @@ static bool receive(opf_mux *mux)
 {
     bool open = true;
     mux->received = engine_of(mux)->polls;
-    mux->heard = engine_of(mux)->now;
     int i = 0;
     while (i < RECEIVES_MAX && receive_once(mux, &open))
         i++;

@@ -29,7 +29,7 @@ struct opf_mux {
     opf_buf rest;        /* that the socket did not take */
     size_t rest_at;      /* bytes of it that it took since */
     uint64_t received;   /* the engine's poll in which it was looked at last */
-    uint64_t heard;      /* monotonic ns of the last look at what has come */
+    uint64_t heard;      /* monotonic ns of when something has come last */
     uint64_t now;        /* when the frames that are pulled are to be sent */
     opf_failure failure; /* of the socket, while sending; or none */
     int err;

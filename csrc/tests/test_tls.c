@@ -277,6 +277,63 @@ TEST(receiving_waits_until_it_can_write)
 
 #ifdef OPF_FAULTS
 
+/* Talks of keys, bit by bit, for as long as somebody listens, and answers nothing. */
+static void serve_keys(int fd, int number, void *arg)
+{
+    side s;
+    (void)number, (void)arg;
+    if (side_init(&s, fd, TLS1_3_VERSION) && side_read(&s))
+        while (side_flush(&s) && SSL_key_update(s.ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 &&
+               SSL_do_handshake(s.ssl) == 1)
+            usleep(1000);
+    side_fini(&s);
+}
+
+TEST(records_without_data_put_no_time_out_off)
+{
+    client c;
+    call get = {0};
+    CHECK(client_init(&c, serve_keys, 200 * OPF_NS_PER_MS));
+    CHECK_EQ_INT(call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0), 0);
+    CHECK(call_drive(c.engine, &get.done, 1));
+    const opf_result *result = opf_exchange_result(get.exchange);
+    CHECK_EQ_INT(result->failure, OPF_FAIL_READ_TIMEOUT);
+    CHECK_EQ_INT(result->bytes_received, 0);
+    opf_exchange_free(get.exchange);
+    client_fini(&c);
+}
+
+/* Sends all at once what the client is to hear of keys, and only then the answer. */
+static void serve_keys_first(int fd, int number, void *arg)
+{
+    side s;
+    (void)number, (void)arg;
+    if (side_init(&s, fd, TLS1_3_VERSION) && side_read(&s)) {
+        for (int i = 0; i < 20000; i++)
+            if (SSL_key_update(s.ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 ||
+                SSL_do_handshake(s.ssl) != 1)
+                break;
+        side_write(&s, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright");
+        side_flush(&s);
+        peer_wait_closed(fd);
+    }
+    side_fini(&s);
+}
+
+TEST(records_without_data_end_no_turn_too_early)
+{
+    client c;
+    call get = {0};
+    CHECK(client_init(&c, serve_keys_first, 0));
+    CHECK_EQ_INT(call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0), 0);
+    CHECK(call_drive(c.engine, &get.done, 1));
+    const opf_result *result = opf_exchange_result(get.exchange);
+    CHECK_EQ_INT(result->failure, OPF_FAIL_NONE);
+    CHECK_BYTES(result->body, result->body_len, "right");
+    opf_exchange_free(get.exchange);
+    client_fini(&c);
+}
+
 TEST(each_allocation_fails_once)
 {
     bool fired = true;

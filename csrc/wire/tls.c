@@ -10,12 +10,18 @@
 
 #include "base/mem.h"
 
+/* How often one call may receive from the socket: OpenSSL goes on by itself for as long as there
+ * are records that bring no data (session tickets, key updates), and a server may send them without
+ * end. */
+#define RECEIVES_MAX 8
+
 /* What hangs on a stream. */
 typedef struct tls_side {
     SSL *ssl;
     opf_tls_context *context;
     opf_tls_sessions *sessions; /* NULL: none are kept */
     SSL_SESSION *known;         /* held: the stream's own that needs no keeping; or NULL */
+    uint32_t receives;          /* from the socket, in the call under way */
     bool open;                  /* the handshake is over */
     bool broken;                /* nothing more may be written, not even a farewell */
 } tls_side;
@@ -28,7 +34,8 @@ static int bio_read(BIO *bio, char *data, int size)
     BIO_clear_retry_flags(bio);
     if (size <= 0)
         return 0;
-    ssize_t n = opf_socket_recv(stream, (uint8_t *)data, (size_t)size);
+    bool is_enough = stream->tls && ++((tls_side *)stream->tls)->receives > RECEIVES_MAX;
+    ssize_t n = is_enough ? OPF_IO_READ : opf_socket_recv(stream, (uint8_t *)data, (size_t)size);
     if (n > 0)
         return (int)n;
     if (n == OPF_IO_READ) {
@@ -208,6 +215,7 @@ static int tls_handshake(opf_stream *stream)
         return OPF_IO_ERROR;
     }
     ERR_clear_error();
+    side->receives = 0;
     int ret = SSL_do_handshake(side->ssl);
     if (ret != 1)
         return outcome(stream, ret);
@@ -224,6 +232,7 @@ static ssize_t tls_recv(opf_stream *stream, uint8_t *data, size_t size)
     tls_side *side = stream->tls;
     size_t n;
     ERR_clear_error();
+    side->receives = 0;
     int ret = SSL_read_ex(side->ssl, data, size, &n);
     keep_session(side);
     return ret == 1 ? (ssize_t)n : outcome(stream, ret);
@@ -238,6 +247,7 @@ static ssize_t tls_send(opf_stream *stream, const struct iovec *pieces, int n)
         if (!pieces[i].iov_len)
             continue;
         ERR_clear_error();
+        side->receives = 0;
         int ret = SSL_write_ex(side->ssl, pieces[i].iov_base, pieces[i].iov_len, &sent);
         if (ret != 1) {
             int out = outcome(stream, ret);
