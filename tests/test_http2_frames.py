@@ -394,6 +394,19 @@ def test_limits_of_headers(
     assert port.counts()["connections"] == 1
 
 
+def test_a_request_above_the_size_that_a_server_would_like_is_sent(
+    http2_script: Listen, connect: Connect
+) -> None:
+    """What the server makes of it is what a test is to show; the setting is advice."""
+    script = [["preface", {"MAX_HEADER_LIST_SIZE": 100}], ["request"], ["answer"]]
+    port = http2_script([*script, ["request"], ["answer", 431], ["drain"]])
+    client = connect(port)
+    assert client.get("/").status_code == 200  # now the settings have come
+    assert client.get("/", headers={"X-Long": "x" * 1000}).status_code == 431
+    assert dict(port.requests()[1]["fields"])["x-long"] == "x" * 1000
+    assert port.counts()["connections"] == 1
+
+
 def test_pings_are_answered(http2_script: Listen, connect: Connect) -> None:
     pings = [["send", ping(b"12345678")], ["send", ping(b"abcdefgh")], ["await", "PING_ACK", 2]]
     port = http2_script([["preface"], *pings, ["request"], *pings, ["answer"], *pings, ["drain"]])
