@@ -6,10 +6,7 @@ import locust  # isort: skip  # noqa: F401, first of all: it patches the standar
 
 import json
 import logging
-import os
 import sys
-import sysconfig
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -20,10 +17,7 @@ from types import (
     CodeType,
     FunctionType,
     GeneratorType,
-    MethodDescriptorType,
     MethodType,
-    ModuleType,
-    WrapperDescriptorType,
 )
 from typing import Any, NoReturn
 
@@ -50,6 +44,15 @@ from opscore_fast.recording.branches import (
     const,
 )
 from opscore_fast.recording.plan import IS_ARRAY, IS_OBJECT, Kind, Op, Source, Take, Test
+from opscore_fast.recording.pure import (
+    BUILTINS_WITH_SYMBOLS,
+    CHANGES,
+    CONTAINERS,
+    WITH_SYMBOLS,
+    is_exception,
+    is_pure,
+    is_users_file,
+)
 from opscore_fast.recording.refusal import NotRecordable, Refusal
 from opscore_fast.recording.symbols import (
     Cond,
@@ -67,44 +70,8 @@ _MAX_STEPS = 4096
 _TOO_MANY = f"the task has more than {MAX_PATHS} paths"
 _FEWER = "make fewer decisions on responses and random values, or split the task"
 
-_LIBRARIES = tuple(
-    str(Path(path).resolve()) + os.sep
-    for path in {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
-)
-_PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
-
-_NOT_USERS = (*_LIBRARIES, _PACKAGE)
-
-# Modules whose functions depend on nothing but their arguments.
-_PURE = {
-    "_bisect", "_collections", "_datetime", "_functools", "_hashlib", "_json", "_operator",
-    "_struct", "base64", "binascii", "bisect", "builtins", "collections", "copy", "datetime",
-    "decimal", "fractions", "functools", "hashlib", "hmac", "html", "itertools", "json",
-    "json.decoder", "json.encoder", "math", "ntpath", "operator", "posixpath", "re", "statistics",
-    "string", "struct", "textwrap", "unicodedata", "urllib.parse",
-}  # fmt: skip
-_IMPURE = {
-    "open", "input", "exec", "eval", "compile", "__import__", "globals", "locals", "vars",
-    "setattr", "delattr", "breakpoint", "id", "hash", "dir", "memoryview", "now", "today",
-    "utcnow", "fromtimestamp",
-}  # fmt: skip
-_PURE_TYPES = (str, bytes, int, float, bool, tuple, list, dict, set, frozenset, type(None))
-_CONTAINERS = (list, dict, set, deque)
-
 # Exceptions by which a task tells Locust what to do next.
 _LOCUSTS_WAYS = (InterruptTaskSet, RescheduleTaskImmediately, StopTest)
-
-# Methods of containers that may take symbols, and those that change the container.
-_CHANGES = {
-    "append", "extend", "insert", "remove", "pop", "popitem", "clear", "update", "setdefault",
-    "sort", "reverse", "add", "discard", "__setitem__", "__delitem__", "appendleft", "popleft",
-    "extendleft", "rotate",
-}  # fmt: skip
-_WITH_SYMBOLS = {
-    "append", "extend", "insert", "pop", "update", "setdefault", "get", "items", "values", "keys",
-    "copy", "clear", "popitem", "reverse",
-}  # fmt: skip
-_BUILTINS_WITH_SYMBOLS = (list, tuple, dict, enumerate, zip, reversed, len, iter, next, map, filter)
 
 
 class Runtime:
@@ -375,7 +342,7 @@ class Runtime:
             return self.rewritten(function)(*args, **kwargs)
         if self._is_log(function):
             return None
-        if _is_exception(function):
+        if is_exception(function):
             return function(*args, **kwargs)
         if function is not isinstance and function is not issubclass:
             args = tuple(self._as_called(item) for item in args)
@@ -389,7 +356,7 @@ class Runtime:
 
     def _as_called(self, item: Any) -> Any:
         """Return what calls a function through the recorder, if it is one."""
-        known = callable(item) and not isinstance(item, Native) and not _is_exception(item)
+        known = callable(item) and not isinstance(item, Native) and not is_exception(item)
         if not known or getattr(item, "__code__", None) in self.codes:
             return item
         inner: Any = getattr(item, "__func__", item)
@@ -413,8 +380,7 @@ class Runtime:
         """Return whether a function is the locustfile's or what that imports."""
         if function.__code__ in self.codes:
             return True
-        file = function.__code__.co_filename
-        return file[:1] != "<" and not str(Path(file).resolve()).startswith(_NOT_USERS)
+        return is_users_file(function.__code__.co_filename)
 
     def rewritten(self, function: FunctionType) -> FunctionType:
         """Return a function of the locustfile as it is recorded."""
@@ -452,7 +418,7 @@ class Runtime:
         waiting = list(values)
         while waiting:
             value = waiting.pop()
-            if isinstance(value, _CONTAINERS) and id(value) not in self.outer:
+            if isinstance(value, CONTAINERS) and id(value) not in self.outer:
                 self.outer[id(value)] = value
                 waiting += value.values() if isinstance(value, dict) else value
             elif isinstance(value, tuple):
@@ -462,18 +428,10 @@ class Runtime:
 
     def _call_plain(self, function: Any, bound: Any, args: Any, kwargs: Any) -> Any:
         name = getattr(function, "__name__", type(function).__name__)
-        if isinstance(bound, _CONTAINERS) and name in _CHANGES:
+        if isinstance(bound, CONTAINERS) and name in CHANGES:
             self._check_own(bound, f".{name}()")
-        module = getattr(function, "__module__", None)
-        owner = bound if isinstance(bound, type) else type(bound)
-        pure = name not in _IMPURE and (
-            module in _PURE
-            or (bound is not None and not isinstance(bound, ModuleType) and _is_pure(owner))
-            or (isinstance(bound, ModuleType) and bound.__name__ in _PURE)
-            or isinstance(function, MethodDescriptorType | WrapperDescriptorType)
-            or function in (os.getenv, os.environ.get, logging.getLogger)
-        )
-        if not pure:
+        if not is_pure(function, name, bound):
+            module = getattr(function, "__module__", None)
             where = f"{module}." if module and module != "builtins" else ""
             raise self.refusal(
                 f"{where}{getattr(function, '__qualname__', name)}()",
@@ -486,11 +444,11 @@ class Runtime:
         name = getattr(function, "__name__", type(function).__name__)
         if isinstance(bound, str):
             return shims.method_of_str(self, bound, name, args, kwargs)
-        if isinstance(bound, _CONTAINERS) and name in _WITH_SYMBOLS:
-            if name in _CHANGES:
+        if isinstance(bound, CONTAINERS) and name in WITH_SYMBOLS:
+            if name in CHANGES:
                 self._check_own(bound, f".{name}()")
             return function(*args, **kwargs)
-        if function in _BUILTINS_WITH_SYMBOLS or function in (sum, any, all, sorted, isinstance):
+        if function in BUILTINS_WITH_SYMBOLS or function in (sum, any, all, sorted, isinstance):
             return function(*args, **kwargs)
         raise self.refusal(
             f"{getattr(function, '__qualname__', name)}()",
@@ -508,7 +466,7 @@ class Runtime:
 
     def store_into(self, target: Any) -> Any:
         """Check what an attribute or item is about to be stored in."""
-        if isinstance(target, _CONTAINERS):
+        if isinstance(target, CONTAINERS):
             self._check_own(target, "[...] =")
         elif not isinstance(target, Native):
             raise self.refusal(
@@ -851,11 +809,3 @@ def error_of(function: Callable[[], Any]) -> Exception:
     except Exception as error:
         return type(error)(*error.args)
     raise AssertionError("no exception")
-
-
-def _is_exception(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseException)
-
-
-def _is_pure(owner: type) -> bool:
-    return (owner.__module__ in _PURE and owner.__module__ != "builtins") or owner in _PURE_TYPES
