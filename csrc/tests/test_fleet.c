@@ -48,6 +48,32 @@ static opf_template varying(const char *text, opf_operand value, opf_encoding en
 
 #define PATH "/post"
 
+static void add_request(opf_plan *plan, opf_operand vary, bool caught, uint64_t network_ns)
+{
+    plan->requests = opf_mem_zalloc(sizeof(opf_request_plan));
+    plan->n_requests = 1;
+    opf_request_plan *request = plan->requests;
+    request->method = opf_mem_strdup("POST");
+    request->target = literal(PATH);
+    request->headers = opf_mem_zalloc(2 * sizeof(opf_request_header));
+    request->n_headers = 2;
+    request->headers[0] =
+        (opf_request_header){.name = opf_mem_strdup("Host"), .name_len = 4, .value = literal("h")};
+    request->headers[1] =
+        (opf_request_header){.name = opf_mem_strdup("X-A"),
+                             .name_len = 3,
+                             .value = vary ? varying("v", vary, OPF_AS_HEADER) : literal("v")};
+    request->has_body = true;
+    request->body = vary ? varying("b=", vary, OPF_AS_TEXT) : literal("b=1");
+    request->caught = caught;
+    request->redirects = true;
+    request->connect_ns = UINT64_MAX;
+    request->network_ns = network_ns ? network_ns : UINT64_MAX;
+    request->extracts = opf_mem_zalloc(sizeof(opf_extract));
+    request->n_extracts = 1;
+    request->extracts[0] = (opf_extract){.take = OPF_TAKE_STATUS, .dst = 2};
+}
+
 /* A plan of one request and one program, sealed; register 0 is a slot, 1 and 2 are the task's,
  * constant 0 is 1, constant 1 is 30, constant 2 is 200, constant 3 is 0, template 0 is "no good".
  * Steps: an array that ends as the program. */
@@ -76,28 +102,7 @@ static opf_plan *make(uint16_t port, const opf_instruction *code, uint32_t n, do
     plan->places = opf_mem_zalloc(sizeof(opf_place));
     plan->n_places = 1;
     plan->places[0].url = opf_mem_strdup(url);
-    plan->requests = opf_mem_zalloc(sizeof(opf_request_plan));
-    plan->n_requests = 1;
-    opf_request_plan *request = plan->requests;
-    request->method = opf_mem_strdup("POST");
-    request->target = literal(PATH);
-    request->headers = opf_mem_zalloc(2 * sizeof(opf_request_header));
-    request->n_headers = 2;
-    request->headers[0] =
-        (opf_request_header){.name = opf_mem_strdup("Host"), .name_len = 4, .value = literal("h")};
-    request->headers[1] =
-        (opf_request_header){.name = opf_mem_strdup("X-A"),
-                             .name_len = 3,
-                             .value = vary ? varying("v", vary, OPF_AS_HEADER) : literal("v")};
-    request->has_body = true;
-    request->body = vary ? varying("b=", vary, OPF_AS_TEXT) : literal("b=1");
-    request->caught = caught;
-    request->redirects = true;
-    request->connect_ns = UINT64_MAX;
-    request->network_ns = network_ns ? network_ns : UINT64_MAX;
-    request->extracts = opf_mem_zalloc(sizeof(opf_extract));
-    request->n_extracts = 1;
-    request->extracts[0] = (opf_extract){.take = OPF_TAKE_STATUS, .dst = 2};
+    add_request(plan, vary, caught, network_ns);
     plan->programs = opf_mem_zalloc(sizeof(opf_program));
     plan->n_programs = 1;
     plan->programs[0] = (opf_program){.name = opf_mem_strdup("task"), .n = n};

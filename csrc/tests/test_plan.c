@@ -27,16 +27,9 @@ static void drop(const char **text)
 enum { N_CODE = 8 };
 #define COMMA ,
 
-/* A plan with one of each; register 0 is a slot. */
-static opf_plan *make(void)
+static void add_values(opf_plan *plan)
 {
-    opf_plan *plan = opf_plan_new();
     opf_why why;
-    if (!plan)
-        return NULL;
-    plan->n_slots = 1;
-    plan->n_registers = 4;
-    plan->pool.server_name = opf_mem_strdup("name");
     plan->constants = many(2, sizeof(opf_value));
     plan->n_constants = 2;
     plan->constants[0] = (opf_value){.kind = OPF_TEXT, .len = 1, .s = opf_mem_strdup("a")};
@@ -60,6 +53,10 @@ static opf_plan *make(void)
     plan->raises = many(1, sizeof(opf_raise));
     plan->n_raises = 1;
     plan->raises[0] = (opf_raise){.type = opf_mem_strdup("ValueError"), .text = literal("x")};
+}
+
+static void add_request(opf_plan *plan)
+{
     plan->places = many(1, sizeof(opf_place));
     plan->n_places = 1;
     plan->places[0].url = opf_mem_strdup("http://host:81");
@@ -80,6 +77,10 @@ static opf_plan *make(void)
     plan->requests[0].extracts = many(1, sizeof(opf_extract));
     plan->requests[0].n_extracts = 1;
     plan->requests[0].extracts[0] = (opf_extract){.take = OPF_TAKE_REGEX, .dst = 1, .group = 1};
+}
+
+static void add_program(opf_plan *plan)
+{
     plan->programs = many(1, sizeof(opf_program));
     plan->n_programs = 1;
     plan->programs[0] = (opf_program){
@@ -94,6 +95,11 @@ static opf_plan *make(void)
     code[5] = (opf_instruction){.op = OPF_OP_JUMP, .target = 7};
     code[6] = (opf_instruction){.op = OPF_OP_RAISE};
     code[7] = (opf_instruction){.op = OPF_OP_END};
+}
+
+/* A set with a set in it. */
+static void add_sets(opf_plan *plan)
+{
     plan->sets = many(2, sizeof(opf_task_set));
     plan->n_sets = 2;
     for (uint32_t i = 0; i < 2; i++) {
@@ -103,6 +109,21 @@ static opf_plan *make(void)
         plan->sets[i].choices[0].set = 1;
     }
     plan->sets[0].wait.pace = OPF_PACE_SAMPLES;
+}
+
+/* A plan with one of each; register 0 is a slot. */
+static opf_plan *make(void)
+{
+    opf_plan *plan = opf_plan_new();
+    if (!plan)
+        return NULL;
+    plan->n_slots = 1;
+    plan->n_registers = 4;
+    plan->pool.server_name = opf_mem_strdup("name");
+    add_values(plan);
+    add_request(plan);
+    add_program(plan);
+    add_sets(plan);
     plan->counters = many(1, sizeof(opf_counter));
     plan->n_counters = 1;
     plan->samples = many(1, sizeof(opf_samples));
