@@ -10,15 +10,13 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cancelled.h"
 #include "client.h"
 #include "client/exchange.h"
 #include "client/pool.h"
 #include "drive.h"
 #include "opf.h"
 #include "peer.h"
-
-#define SHORTLY (100 * OPF_NS_PER_MS) /* a time-out that is to strike */
-#define LARGE (64U << 20)             /* more than sockets take in */
 
 static int get(client *c, call *one)
 {
@@ -346,62 +344,15 @@ TEST(the_queue_goes_on_after_failures)
 
 /* Lost interest */
 
-/* Polls until the exchange has come to the phase. */
-static bool drive_to(client *c, const call *one, opf_phase phase)
+static int submit_plainly(client *c, call *one, const char *method, bool tls, const void *body,
+                          size_t body_len)
 {
-    uint64_t end = opf_clock_mono() + DRIVE_NS_MAX;
-    while (!one->done && opf_exchange_result(one->exchange)->phase < phase &&
-           opf_clock_mono() < end)
-        if (opf_engine_poll(c->engine, 20) < 0)
-            return false;
-    return !one->done && opf_exchange_result(one->exchange)->phase == phase;
-}
-
-/* Cancels the exchange in its phase: it is not told, and who waits behind it is served. */
-static void check_cancelled(peer_fn *serve, const char *text, bool tls, size_t body_len,
-                            opf_phase phase, bool freed)
-{
-    client c;
-    call one = {0}, next = {0};
-    void *body = calloc(1, body_len + 1);
-    CHECK(client_init(&c, serve, (void *)(uintptr_t)text,
-                      &(opf_pool_options){.concurrency = 1, .timeouts.network_ns = SHORTLY}));
-    CHECK_EQ_INT(
-        call_submit(&one, c.engine, c.pool, body_len ? "POST" : "GET", tls, c.port, body, body_len),
-        0);
-    CHECK_EQ_INT(call_submit(&next, c.engine, c.pool, "GET", tls, c.port, "", 0), 0);
-    if (phase != OPF_PHASE_RESOLVE)
-        CHECK(drive_to(&c, &one, phase));
-    if (freed)
-        opf_exchange_free(one.exchange);
-    else
-        opf_exchange_cancel(one.exchange);
-    if (tls) { /* there will be no answer */
-        opf_exchange_cancel(next.exchange);
-        CHECK_EQ_INT(client_connections(&c), 0);
-    } else {
-        CHECK(call_drive(c.engine, &next.done, 1));
-    }
-    call_idle(c.engine);
-    CHECK_EQ_INT(one.done, 0);
-    CHECK_EQ_INT(next.done, !tls);
-    if (!freed)
-        opf_exchange_free(one.exchange);
-    opf_exchange_free(next.exchange);
-    client_fini(&c);
-    free(body);
+    return call_submit(one, c->engine, c->pool, method, tls, c->port, body, body_len);
 }
 
 TEST(cancelled)
 {
-    for (int freed = 0; freed < 2; freed++) {
-        check_cancelled(serve_well, NULL, false, 0, OPF_PHASE_RESOLVE, freed);
-        check_cancelled(serve_and_hold, NULL, true, 0, OPF_PHASE_TLS, freed);
-        check_cancelled(serve_deaf, NULL, false, LARGE, OPF_PHASE_SEND, freed);
-        check_cancelled(serve_and_hold, "", false, 0, OPF_PHASE_WAIT, freed);
-        check_cancelled(serve_and_hold, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", false,
-                        0, OPF_PHASE_WAIT, freed);
-    }
+    check_cancelled_everywhere(submit_plainly);
 }
 
 TEST(cancelled_in_the_queue_and_when_told)

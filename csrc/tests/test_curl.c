@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cancelled.h"
 #include "client.h"
 #include "client/exchange.h"
 #include "client/pool.h"
@@ -22,9 +23,6 @@
 #include "opf.h"
 #include "peer.h"
 #include "tls_side.h"
-
-#define SHORTLY (100 * OPF_NS_PER_MS) /* a time-out that is to strike */
-#define LARGE (64U << 20)             /* more than sockets take in */
 
 static const opf_curl_options plain;
 
@@ -897,60 +895,17 @@ TEST(a_stream_is_freed_in_the_middle)
 
 /* Lost interest */
 
-static bool drive_to(client *c, const call *one, opf_phase phase)
+static int submit_to_root(client *c, call *one, const char *method, bool tls, const void *body,
+                          size_t body_len)
 {
-    uint64_t end = opf_clock_mono() + DRIVE_NS_MAX;
-    while (!one->done && result_of(one)->phase < phase && opf_clock_mono() < end)
-        if (opf_engine_poll(c->engine, 20) < 0)
-            return false;
-    return !one->done && result_of(one)->phase == phase;
-}
-
-static void check_cancelled(peer_fn *serve, const char *text, bool tls, size_t body_len,
-                            opf_phase phase, bool freed)
-{
-    client c;
-    call one = {0}, next = {0};
     char url[64];
-    void *body = calloc(1, body_len + 1);
-    CHECK(client_init(&c, serve, (void *)(uintptr_t)text,
-                      &(opf_pool_options){.concurrency = 1, .timeouts = {.network_ns = SHORTLY}}));
-    snprintf(url, sizeof(url), "%s://127.0.0.1:%u/", tls ? "https" : "http", c.port);
-    ask a = {.method = body_len ? "POST" : "GET", .url = url, .body = body, .body_len = body_len};
-    CHECK_EQ_INT(submit(&c, &one, &a), 0);
-    CHECK_EQ_INT(submit(&c, &next, &(ask){.url = url}), 0);
-    if (phase != OPF_PHASE_RESOLVE)
-        CHECK(drive_to(&c, &one, phase));
-    if (freed)
-        opf_exchange_free(one.exchange);
-    else
-        opf_exchange_cancel(one.exchange);
-    if (tls) { /* there will be no answer */
-        opf_exchange_cancel(next.exchange);
-        CHECK_EQ_INT(client_connections(&c), 0);
-    } else {
-        CHECK(call_drive(c.engine, &next.done, 1));
-    }
-    call_idle(c.engine);
-    CHECK_EQ_INT(one.done, 0);
-    CHECK_EQ_INT(next.done, !tls);
-    if (!freed)
-        opf_exchange_free(one.exchange);
-    opf_exchange_free(next.exchange);
-    client_fini(&c);
-    free(body);
+    snprintf(url, sizeof(url), "%s://127.0.0.1:%u/", tls ? "https" : "http", c->port);
+    return submit(c, one, &(ask){.method = method, .url = url, .body = body, .body_len = body_len});
 }
 
 TEST(cancelled)
 {
-    for (int freed = 0; freed < 2; freed++) {
-        check_cancelled(serve_well, NULL, false, 0, OPF_PHASE_RESOLVE, freed);
-        check_cancelled(serve_and_hold, NULL, true, 0, OPF_PHASE_TLS, freed);
-        check_cancelled(serve_deaf, NULL, false, LARGE, OPF_PHASE_SEND, freed);
-        check_cancelled(serve_and_hold, "", false, 0, OPF_PHASE_WAIT, freed);
-        check_cancelled(serve_and_hold, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", false,
-                        0, OPF_PHASE_WAIT, freed);
-    }
+    check_cancelled_everywhere(submit_to_root);
 }
 
 TEST(a_pool_is_freed_with_all_that_is_under_way)
