@@ -34,6 +34,7 @@ def make_request(target: Template, **changes: Any) -> Request:
         caught=False,
         redirects=True,
         has_cookie=False,
+        has_host=False,
         connect_timeout=None,
         network_timeout=None,
         extracts=[],

@@ -6,6 +6,7 @@ import locust  # isort: skip  # noqa: F401
 
 from pathlib import Path
 
+import helpers_twins
 import pytest
 from helpers_twins import (
     STYLES,
@@ -48,6 +49,37 @@ def test_cookies_by_hand_and_a_redirect(
 ) -> None:
     answers = [SETS, moved(status, "/to?x", "b=2; Path=/", "a=3; Path=/to")]
     same(pair, tmp_path, style, f"{login}self.client.{call}", answers)
+
+
+# A Host header by hand stays behind a redirect; cookies of an HttpUser are by it
+
+
+@pytest.mark.parametrize(
+    "host", ["'shop.test'", "'Shop.Test:81'", "self.token + '.test'", "'[::1]:5'", "'local'", "''"]
+)
+@pytest.mark.parametrize(
+    ("style", "arguments"),
+    [("HttpUser", ""), ("HttpUser", ", cookies={'c': self.token}"), ("FastHttpUser", "")],
+)
+def test_a_host_by_hand(
+    pair: Twins,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    style: str,
+    host: str,
+    arguments: str,
+) -> None:
+    monkeypatch.setattr(helpers_twins, "_OWN", helpers_twins._OWN - {"host"})
+    body = (
+        f"r = self.client.get('/r', headers={{'Host': {host}}}{arguments})\n"
+        "self.client.get('/x')\nself.client.get('/y', headers={'Host': 'shop.test'})\n"
+        f"self.client.get('/z', headers={{'host': {host}}})"
+    )
+    if style == "HttpUser":
+        body += "\nself.client.get(f\"/{r.cookies.get('d', 'none')}\")"
+    set_twice = ("a=1; Path=/", "b=2; Domain=shop.test; Path=/")
+    to = Answer(200, "", (("Set-Cookie", "d=3; Domain=.shop.test"),), at="/to")
+    same(pair, tmp_path, style, body, [moved(302, "/to", *set_twice), to])
 
 
 # cookies= of a request: beside those of the jar, and not kept in it

@@ -676,12 +676,13 @@ static void answered(opf_exchange *exchange, void *arg)
     const opf_result *result = opf_exchange_result(exchange);
     opf_redirect redirect = {0};
     opf_eval eval = eval_of(agent);
+    eval.site = &frame->site;
     int ret = 0;
     if (!frame->hops)
         frame->start_ns = result->start_ns;
     frame->end_ns = result->end_ns; /* what follows a redirect begins in the same exchange */
     if (result->has_set_cookie)
-        ret = opf_jar_take(&agent->jar, &frame->parsed, result,
+        ret = opf_jar_take(&agent->jar, &frame->site, result,
                            (int64_t)(opf_clock_real() / OPF_NS_PER_S));
     if (ret == 0)
         ret = follow(agent, &eval, result, &redirect);

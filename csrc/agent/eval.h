@@ -43,8 +43,9 @@ typedef struct opf_eval {
     opf_value *registers; /* the task's: plan->n_registers - n_slots, by their number - n_slots */
     opf_arena *arena;
     opf_random *random;
-    uint64_t ordinal; /* the agent's number */
-    opf_buf *scratch; /* of the thread */
+    uint64_t ordinal;    /* the agent's number */
+    opf_buf *scratch;    /* of the thread */
+    const opf_url *site; /* whose cookies opf_eval_extract takes; NULL: it takes none */
     opf_why why; /* of the last OPF_EINVAL: a text, constant or of the arena, such as "int() of a
                     text that is no number", of what Python raises no ValueError for with the
                     exception's type before it: "TypeError: len() of what has no length" */

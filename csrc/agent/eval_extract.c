@@ -6,7 +6,6 @@
 #include "agent/json.h"
 #include "agent/regex.h"
 #include "base/clock.h"
-#include "http/url.h"
 
 /* A response while things are taken from it. */
 typedef struct taking {
@@ -100,12 +99,11 @@ static int take_cookie(taking *t, const opf_extract *extract)
 {
     opf_jar jar = {.unescapes = true};
     wanted want = {.name = extract->name};
-    opf_url url;
-    opf_why why;
+    const opf_url *site = t->eval->site;
     opf_eval_unset(t->eval, extract->dst);
-    if (!t->result->has_set_cookie || opf_url_parse(t->url, t->url_len, &url, &why) != 0)
+    if (!t->result->has_set_cookie || !site)
         return 0;
-    int rc = opf_jar_take(&jar, &url, t->result, (int64_t)(opf_clock_real() / OPF_NS_PER_S));
+    int rc = opf_jar_take(&jar, site, t->result, (int64_t)(opf_clock_real() / OPF_NS_PER_S));
     if (rc == 0 && opf_jar_each(&jar, look_at, &want) != 0)
         rc = opf_eval_refuse(t->eval, "CookieConflictError: several cookies with that name");
     else if (rc == 0 && want.value)

@@ -19,6 +19,7 @@ static void frame_free(opf_frame *frame)
     asked_fini(&frame->caught);
     asked_fini(&frame->plain);
     opf_buf_fini(&frame->url);
+    opf_buf_fini(&frame->host);
     opf_jar_fini(&frame->cookies);
     opf_mem_free(frame->registers);
     opf_mem_free(frame);
@@ -81,6 +82,7 @@ void opf_frame_give(opf_crew *crew, opf_frame *frame)
     trim_asked(&frame->caught);
     trim_asked(&frame->plain);
     trim(&frame->url);
+    trim(&frame->host);
     frame->next = crew->spare;
     crew->spare = frame;
     crew->n_spare++;

@@ -33,6 +33,8 @@ typedef struct opf_frame {
     /* of the request under way */
     opf_buf url; /* absolute; parsed points into it, or into the plan's place */
     opf_url parsed;
+    opf_url site; /* the request as a jar sees it: parsed, or with the host of a header by hand */
+    opf_buf host; /* that header's value */
     size_t place_len; /* of url: scheme, host and port */
     const char *method;
     opf_redirect redirect; /* what was dropped so far */

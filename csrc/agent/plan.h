@@ -245,6 +245,8 @@ typedef struct opf_request_plan {
     bool redirects;  /* are followed */
     bool has_cookie; /* a Cookie header is among the headers: no other is added, but to what follows
                         a redirect */
+    bool has_host; /* the Host header is by hand: it goes where a redirect leads, too, and requests
+                      keeps and sends cookies by it */
     opf_request_cookie *cookies; /* sent beside the agent's, which they go before, and not kept */
     uint32_t n_cookies;
     uint64_t connect_ns, network_ns; /* time-outs; UINT64_MAX: the plan's */

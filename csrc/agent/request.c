@@ -142,7 +142,7 @@ static int write_headers(opf_agent *agent, opf_eval *eval, const opf_request_pla
             n = header->n_joined;
             *closes |= header->closes;
             ret = opf_buf_append(out, header->lines, header->lines_len);
-        } else if (frame->hops && is_name(header, "host")) {
+        } else if (frame->hops && !request->has_host && is_name(header, "host")) {
             ret = write_host(out, &frame->parsed);
         } else if (!frame->hops || !is_dropped(frame, header)) {
             ret = write_header(eval, header, out, closes, refused);
@@ -155,6 +155,37 @@ static int write_headers(opf_agent *agent, opf_eval *eval, const opf_request_pla
     return 0;
 }
 
+/* Finds what the request is to a jar. Returns as opf_eval_template. */
+static int find_site(opf_agent *agent, opf_eval *eval, const opf_request_plan *request)
+{
+    opf_frame *frame = agent->frame;
+    opf_buf *host = &frame->host;
+    frame->site = frame->parsed;
+    if (!request->has_host || agent->plan->style != OPF_STYLE_HTTP)
+        return 0;
+    host->len = 0;
+    for (uint32_t i = 0; i < request->n_headers; i++)
+        if (is_name(&request->headers[i], "host")) {
+            int ret = opf_eval_template(eval, &request->headers[i].value, host);
+            if (ret == 0)
+                ret = opf_buf_append(host, "", 1);
+            if (ret != 0)
+                return ret;
+            break;
+        }
+    size_t len = host->len ? strcspn((const char *)host->data, "/?#") : 0, digits = len;
+    while (digits && host->data[digits - 1] >= '0' && host->data[digits - 1] <= '9')
+        digits--;
+    if (digits && digits < len && host->data[digits - 1] == ':')
+        len = digits - 1;
+    if (len) {
+        frame->site.host = (const char *)host->data;
+        frame->site.host_len = (uint32_t)len;
+        frame->site.ip6 = false; /* the brackets are there */
+    }
+    return 0;
+}
+
 static int write_cookies(opf_agent *agent, opf_jar *jar, opf_buf *out)
 {
     size_t before = out->len;
@@ -162,7 +193,7 @@ static int write_cookies(opf_agent *agent, opf_jar *jar, opf_buf *out)
         return OPF_ENOMEM;
     size_t at = out->len;
     int64_t now = (int64_t)(opf_clock_real() / OPF_NS_PER_S);
-    if (opf_jar_write(jar, &agent->frame->parsed, now, out) != 0)
+    if (opf_jar_write(jar, &agent->frame->site, now, out) != 0)
         return OPF_ENOMEM;
     if (out->len == at) {
         out->len = before;
@@ -262,6 +293,8 @@ int opf_request_send(opf_agent *agent, opf_eval *eval, const opf_request_plan *r
     frame->parsed.target = target;
     frame->parsed.target_len = (uint32_t)target_len;
     ret = write_headers(agent, eval, request, out, &closes, why, refused);
+    if (ret == 0)
+        ret = find_site(agent, eval, request);
     if (ret == 0 && request->n_cookies && !again)
         ret = opf_request_merge_cookies(agent, eval, request, why, refused);
     opf_jar *jar = request->n_cookies ? &frame->cookies : &agent->jar;

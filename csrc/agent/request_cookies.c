@@ -56,8 +56,7 @@ int opf_request_follow_cookies(opf_agent *agent, const opf_result *result)
     opf_jar next = {.unescapes = frame->cookies.unescapes};
     int ret = opf_jar_add(&next, &frame->cookies);
     if (ret == 0)
-        ret =
-            opf_jar_take(&next, &frame->parsed, result, (int64_t)(opf_clock_real() / OPF_NS_PER_S));
+        ret = opf_jar_take(&next, &frame->site, result, (int64_t)(opf_clock_real() / OPF_NS_PER_S));
     if (ret == 0) /* what the agent has of the same name goes before, from here on */
         ret = opf_jar_add(&next, &agent->jar);
     opf_jar_fini(ret == 0 ? &frame->cookies : &next);

@@ -468,6 +468,7 @@ static int fill_request(PyObject *item, void *entry)
     if (get_flag(item, "caught", &request->caught) != 0 ||
         get_flag(item, "redirects", &request->redirects) != 0 ||
         get_flag(item, "has_cookie", &request->has_cookie) != 0 ||
+        get_flag(item, "has_host", &request->has_host) != 0 ||
         get_timeout(item, "connect_timeout", &request->connect_ns) != 0 ||
         get_timeout(item, "network_timeout", &request->network_ns) != 0 ||
         get_index(item, "line", &request->line) != 0)

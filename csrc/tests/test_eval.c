@@ -20,6 +20,7 @@ typedef struct bench {
     opf_arena arena;
     opf_random random;
     opf_buf scratch;
+    opf_url site;
 } bench;
 
 static bench b;
@@ -32,7 +33,10 @@ static void begin(void)
     b.plan.constants = b.constants;
     b.plan.n_constants = N_CONSTANTS;
     b.random = (opf_random){{1, 2, 3, 4}};
+    opf_why why;
+    opf_url_parse("http://h/", 9, &b.site, &why);
     b.eval = (opf_eval){.plan = &b.plan,
+                        .site = &b.site,
                         .slots = b.slots,
                         .registers = b.registers,
                         .arena = &b.arena,

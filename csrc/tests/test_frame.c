@@ -10,7 +10,7 @@ static opf_buf *buffer(opf_frame *frame, int i)
 {
     opf_buf *all[] = {&frame->caught.name, &frame->caught.url, &frame->caught.text,
                       &frame->plain.name,  &frame->plain.url,  &frame->plain.text,
-                      &frame->url};
+                      &frame->url,         &frame->host};
     return i < (int)(sizeof(all) / sizeof(*all)) ? all[i] : NULL;
 }
 

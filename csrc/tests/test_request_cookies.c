@@ -32,7 +32,7 @@ static void begin(void)
     b.plan.n_slots = b.plan.n_registers = 1;
     b.eval = (opf_eval){.plan = &b.plan, .slots = &b.slot, .arena = &b.frame.arena, .why = "?"};
     b.request.cookies = b.cookies;
-    opf_url_parse("http://h.test/", 14, &b.frame.parsed, &why);
+    opf_url_parse("http://h.test/", 14, &b.frame.site, &why);
 }
 
 static void end(void)
@@ -82,7 +82,7 @@ static int follow(const char *set)
                          .fields = &field,
                          .n_fields = 1,
                          .has_set_cookie = *set != '\0'};
-    int ret = opf_jar_take(&b.agent.jar, &b.frame.parsed, &result, 0);
+    int ret = opf_jar_take(&b.agent.jar, &b.frame.site, &result, 0);
     return ret == 0 ? opf_request_follow_cookies(&b.agent, &result) : ret;
 }
 
@@ -90,7 +90,7 @@ static void check_sent(const char *want)
 {
     opf_buf out;
     opf_buf_init(&out);
-    CHECK_EQ_INT(opf_jar_write(&b.frame.cookies, &b.frame.parsed, 0, &out), 0);
+    CHECK_EQ_INT(opf_jar_write(&b.frame.cookies, &b.frame.site, 0, &out), 0);
     CHECK_EQ_INT(opf_buf_append(&out, "", 1), 0);
     CHECK_STR((const char *)out.data, want);
     opf_buf_fini(&out);

@@ -95,6 +95,7 @@ class RequestSpec:
     caught: bool
     redirects: bool
     has_cookie: bool
+    has_host: bool
     connect_timeout: float | None
     network_timeout: float | None
 
@@ -307,6 +308,7 @@ class Builder:
             caught=spec.caught,
             redirects=spec.redirects,
             has_cookie=spec.has_cookie,
+            has_host=spec.has_host,
             connect_timeout=spec.connect_timeout,
             network_timeout=spec.network_timeout,
             extracts=extracts,

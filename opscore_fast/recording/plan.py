@@ -254,6 +254,7 @@ class Request:
     caught: bool
     redirects: bool
     has_cookie: bool
+    has_host: bool
     connect_timeout: float | None
     network_timeout: float | None
     extracts: list[Extract]

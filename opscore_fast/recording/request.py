@@ -166,6 +166,7 @@ class Builder:
             caught=caught,
             redirects=self._redirects(str(request.method), kwargs),
             has_cookie="cookie" in names,
+            has_host="host" in names,
             connect_timeout=connect,
             network_timeout=network,
         )
