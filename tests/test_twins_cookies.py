@@ -18,9 +18,13 @@ from helpers_twins import (
     same,
     text_of,
 )
+from parity import describe_jar
+from requests.cookies import create_cookie
 
+from opscore_fast.native.fleet import End
+from opscore_fast.native.remembered import bring_back, cookies_of
 from opscore_fast.recording.explain import explain
-from opscore_fast.recording.record import record
+from opscore_fast.recording.record import record, slot_values
 
 SETS = Answer(200, "", (("Set-Cookie", "s=1; Path=/"), ("Set-Cookie", "a=jar; Path=/")), at="/set")
 LOGIN = "self.client.get('/set')\n"
@@ -359,3 +363,19 @@ def test_explain_shows_cookies_of_a_request(pair: Twins, tmp_path: Path) -> None
     text = explain(record(new_user(ours, pair.server, {"token": "t"})))
     assert "GET /x with cookies a=v{self.token}; b   (" in text
     assert "GET /y with cookies c=d, always the same bytes   (" in text
+
+
+def test_cookies_of_a_user_go_to_its_agent_and_come_back_as_they_were(
+    pair: Twins, tmp_path: Path
+) -> None:
+    ours = module_of(tmp_path, text_of("HttpUser", "pass"), "opscore_fast", "HttpUser")
+    user = new_user(ours, pair.server, {})
+    jar = user.client.cookies
+    for domain in ("", "127.0.0.1", ".x.test"):
+        jar.set_cookie(create_cookie("a", None, domain=domain))
+        jar.set_cookie(create_cookie("b", "", domain=domain, path="/b", secure=True))
+        jar.set_cookie(create_cookie("c", "d", domain=domain, expires=2**40, discard=False))
+    before, plan = describe_jar(jar), record(user)
+    assert len(before) == 9
+    bring_back(user, plan, End(0, 1, False, slot_values(user, plan), cookies_of(user)))
+    assert describe_jar(jar) == before
