@@ -138,6 +138,65 @@ TEST(an_answer_with_the_handshake)
     client_fini(&c);
 }
 
+/* Answers without a length, with a record behind it that is none: the connection's end is not the
+ * body's. */
+static void serve_garbage(int fd, int number, void *arg)
+{
+    static const char record[] = "\x17\x03\x03\x00\x20no key has ever been known to it";
+    side s;
+    (void)number, (void)arg;
+    if (side_init(&s, fd, TLS1_3_VERSION) && side_read(&s)) {
+        side_write(&s, "HTTP/1.1 200 OK\r\n\r\nabc");
+        BIO_write(s.out, record, sizeof(record) - 1);
+        side_flush(&s);
+        peer_wait_closed(fd);
+    }
+    side_fini(&s);
+}
+
+TEST(a_failure_behind_an_answer_in_the_same_piece)
+{
+    client c;
+    call get = {0};
+    CHECK(client_init(&c, serve_garbage, 0));
+    CHECK_EQ_INT(call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0), 0);
+    CHECK(call_drive(c.engine, &get.done, 1));
+    const opf_result *result = opf_exchange_result(get.exchange);
+    CHECK_EQ_INT(result->status, 200);
+    CHECK_EQ_INT(result->failure, OPF_FAIL_TLS);
+    CHECK(result->detail && strstr(result->detail, "bad record mac"));
+    opf_exchange_free(get.exchange);
+    client_fini(&c);
+}
+
+/* The same with the word that it is over, while the socket stays open. */
+static void serve_farewell(int fd, int number, void *arg)
+{
+    side s;
+    (void)number, (void)arg;
+    if (side_init(&s, fd, TLS1_3_VERSION) && side_read(&s)) {
+        side_write(&s, "HTTP/1.1 200 OK\r\n\r\nabc");
+        SSL_shutdown(s.ssl);
+        side_flush(&s);
+        peer_wait_closed(fd);
+    }
+    side_fini(&s);
+}
+
+TEST(a_farewell_behind_an_answer_in_the_same_piece)
+{
+    client c;
+    call get = {0};
+    CHECK(client_init(&c, serve_farewell, 0));
+    CHECK_EQ_INT(call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0), 0);
+    CHECK(call_drive(c.engine, &get.done, 1));
+    const opf_result *result = opf_exchange_result(get.exchange);
+    CHECK_EQ_INT(result->failure, OPF_FAIL_NONE);
+    CHECK_BYTES(result->body, result->body_len, "abc");
+    opf_exchange_free(get.exchange);
+    client_fini(&c);
+}
+
 /* Wants to renegotiate in the middle of an upload, and goes away when the client waits for that. */
 static void serve_renegotiation(int fd, int number, void *arg)
 {

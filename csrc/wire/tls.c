@@ -22,6 +22,7 @@ typedef struct tls_side {
     opf_tls_sessions *sessions; /* NULL: none are kept */
     SSL_SESSION *known;         /* held: the stream's own that needs no keeping; or NULL */
     uint32_t receives;          /* from the socket, in the call under way */
+    int ended;                  /* OPF_IO_EOF or OPF_IO_ERROR behind what was received; or 0 */
     bool open;                  /* the handshake is over */
     bool broken;                /* nothing more may be written, not even a farewell */
 } tls_side;
@@ -227,15 +228,28 @@ static int tls_handshake(opf_stream *stream)
     return 0;
 }
 
+/* Receives of as many records as there are: servers of HTTP/2 send one for each small response.
+ * What ends the stream behind them is told the next time, as OpenSSL says it but once. */
 static ssize_t tls_recv(opf_stream *stream, uint8_t *data, size_t size)
 {
     tls_side *side = stream->tls;
-    size_t n;
+    size_t total = 0, n;
+    int ret = 1;
+    if (side->ended)
+        return side->ended;
     ERR_clear_error();
     side->receives = 0;
-    int ret = SSL_read_ex(side->ssl, data, size, &n);
+    do {
+        ret = SSL_read_ex(side->ssl, data + total, size - total, &n);
+        total += ret == 1 ? n : 0;
+    } while (ret == 1 && total < size && SSL_has_pending(side->ssl));
     keep_session(side);
-    return ret == 1 ? (ssize_t)n : outcome(stream, ret);
+    int out = ret == 1 ? 0 : outcome(stream, ret);
+    if (!total)
+        return out;
+    if (out == OPF_IO_EOF || out == OPF_IO_ERROR)
+        side->ended = out;
+    return (ssize_t)total;
 }
 
 static ssize_t tls_send(opf_stream *stream, const struct iovec *pieces, int n)
@@ -263,7 +277,7 @@ static ssize_t tls_send(opf_stream *stream, const struct iovec *pieces, int n)
 static bool tls_pending(const opf_stream *stream)
 {
     const tls_side *side = stream->tls;
-    return SSL_has_pending(side->ssl) == 1;
+    return side->ended || SSL_has_pending(side->ssl) == 1;
 }
 
 static bool tls_idle(opf_stream *stream)
