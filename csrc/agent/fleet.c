@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -150,6 +151,7 @@ static void hand_over(worker *w)
 static void *work(void *arg)
 {
     worker *w = arg;
+    prctl(PR_SET_TIMERSLACK, 1UL); /* rests are short (client/gather.h) */
     while (take_in(w)) {
         hand_over(w);
         if (opf_engine_poll(w->crew.engine, -1) < 0)

@@ -26,7 +26,8 @@ opf_engine *opf_engine_new(const opf_engine_options *options)
     engine->loop = opf_loop_new();
     if (!engine->loop)
         goto fail;
-    if (options && options->waits)
+    engine->waits = options && options->waits;
+    if (engine->waits)
         opf_loop_keep_time(engine->loop);
     engine->resolver = opf_resolver_new(engine->loop, options ? options->nameservers : NULL);
     if (!engine->resolver)
@@ -71,19 +72,36 @@ static void flush(opf_engine *engine)
         opf_loop_wake(engine->loop);
 }
 
+/* Waits for events, and then looks at the clocks. */
+static int wait(opf_engine *engine, int timeout_ms)
+{
+    bool gathers = engine->waits && engine->n_streams && timeout_ms;
+    if (gathers)
+        opf_gather_rest(&engine->gather);
+    uint64_t from = gathers ? opf_clock_mono() : 0;
+    if (opf_loop_wait(engine->loop, timeout_ms) != 0)
+        return OPF_ESYS;
+    engine->now = opf_stampclock_sample(&engine->stamps);
+    if (gathers)
+        opf_gather_note_wait(&engine->gather, from, engine->now);
+    return 0;
+}
+
 int opf_engine_poll(opf_engine *engine, int timeout_ms)
 {
     if (engine->forked)
         return OPF_EFORKED;
     if (!opf_list_empty(&engine->finished))
         timeout_ms = 0;
-    if (opf_loop_wait(engine->loop, timeout_ms) != 0)
-        return OPF_ESYS;
+    int ret = wait(engine, timeout_ms);
+    if (ret != 0)
+        return ret;
     engine->polling = true;
     engine->polls++;
-    engine->now = opf_stampclock_sample(&engine->stamps);
     int done = opf_loop_dispatch(engine->loop);
-    done += opf_exchange_report(engine);
+    int reported = opf_exchange_report(engine);
+    opf_gather_note_poll(&engine->gather, (uint32_t)reported, engine->n_streams);
+    done += reported;
     if (!opf_list_empty(&engine->unsent))
         flush(engine);
     engine->polling = false;

@@ -8,6 +8,7 @@
 #include "base/blocks.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "client/gather.h"
 #include "loop/loop.h"
 #include "opf.h"
 #include "wire/network.h"
@@ -33,10 +34,13 @@ struct opf_engine {
     opf_list unsent;        /* HTTP/2 connections that have something to send, by their link */
     opf_list spare_streams; /* of mux.c, to use again */
     uint32_t n_spare_streams;
-    opf_blocks blocks; /* of the sessions of HTTP/2 */
-    uint32_t n_held;   /* requests that wait for the flush */
-    bool held;         /* between opf_engine_hold and opf_engine_flush */
-    uint64_t polls;    /* begun so far */
+    opf_blocks blocks;  /* of the sessions of HTTP/2 */
+    uint32_t n_held;    /* requests that wait for the flush */
+    uint32_t n_streams; /* of HTTP/2, under way */
+    opf_gather gather;
+    bool waits;     /* as its options say */
+    bool held;      /* between opf_engine_hold and opf_engine_flush */
+    uint64_t polls; /* begun so far */
     bool polling;
     bool forked;
     const opf_sink *sink;

@@ -29,6 +29,7 @@ struct opf_mux {
     opf_buf rest;        /* that the socket did not take */
     size_t rest_at;      /* bytes of it that it took since */
     uint64_t received;   /* the engine's poll in which it was looked at last */
+    uint32_t vacated;    /* streams that ended in that poll, less those that have followed */
     uint64_t heard;      /* monotonic ns of when something has come last */
     uint64_t now;        /* when the frames that are pulled are to be sent */
     opf_failure failure; /* of the socket, while sending; or none */
@@ -45,6 +46,9 @@ void opf_mux_begin(opf_conn *conn);
 /* True when the connection takes another stream. It looks first at one that carries none, whose
  * server may have gone: that may end the connection, and then *gone is set. */
 bool opf_mux_usable(opf_conn *conn, bool *gone);
+
+/* Takes the place of a stream that has ended in this poll. Returns false if there is none. */
+bool opf_mux_take_place(opf_mux *mux);
 
 /* Sends the exchange on a stream. Returns 0, OPF_ENOMEM or OPF_EINVAL (it takes no more). */
 int opf_mux_start(opf_conn *conn, opf_exchange *exchange);

@@ -226,7 +226,8 @@ static opf_conn *take_idle(opf_origin *origin)
     return NULL;
 }
 
-/* Finds a connection that takes another stream: the one whose turn it is. */
+/* Finds a connection that takes another stream: one where streams have just ended, or the one whose
+ * turn it is. */
 static opf_conn *take_shared(opf_origin *origin)
 {
     opf_list *shared = &origin->shared;
@@ -236,6 +237,8 @@ static opf_conn *take_shared(opf_origin *origin)
         next = n->next;
         if (!opf_mux_usable(conn, &gone))
             continue;
+        if (opf_mux_take_place(conn->mux))
+            return conn;
         opf_list_remove(&conn->link);
         opf_list_push_back(shared, &conn->link);
         return conn;

@@ -226,6 +226,52 @@ TEST(streams_spread_over_the_connections)
     end(&c, calls, N);
 }
 
+/* Answers a request, and on its first connection two more, in one piece. */
+static void serve_a_pair(int fd, int number, void *arg)
+{
+    frame f;
+    uint32_t stream = first_request(fd);
+    size_t body;
+    (void)arg;
+    if (!stream || !frames_answer(fd, stream, "ok"))
+        return;
+    static const char pair[] = FRAME("\x01", "\x01", "\x05", "\x03")
+        STATUS_200 FRAME("\x01", "\x01", "\x05", "\x05") STATUS_200;
+    if (number == 0 && frames_request(fd, &f, &stream, &body) &&
+        frames_request(fd, &f, &stream, &body))
+        send(fd, BYTES(pair), MSG_NOSIGNAL);
+    peer_wait_closed(fd);
+}
+
+/* What is sent then goes in one piece, and no connection gets more than it had. */
+TEST(requests_take_the_places_of_those_that_have_just_ended)
+{
+    client c;
+    call first[2] = {0}, calls[4] = {0}, next[3] = {0};
+    CHECK(client_init_with(&c, serve_a_pair, NULL, (opf_pool_options){.http2_connections = 2}));
+    submit_all(&c, first, 2);
+    for (int i = 0; i < 2; i++)
+        CHECK(call_drive(c.engine, &first[i].done, 1));
+    submit_all(&c, calls, 4);
+    CHECK(calls[0].exchange->conn != calls[1].exchange->conn);
+    const opf_conn *conns[2] = {calls[0].exchange->conn, calls[1].exchange->conn};
+    opf_engine_hold(c.engine); /* what is asked between two polls belongs to the one before */
+    while (!calls[0].done && !calls[1].done && opf_engine_poll(c.engine, 1000) > 0)
+        ;
+    int which = calls[1].done;
+    CHECK(calls[which].done && calls[which + 2].done);
+    submit_all(&c, next, 3);
+    CHECK(next[0].exchange->conn == conns[which]);
+    CHECK(next[1].exchange->conn == conns[which]);
+    CHECK(next[2].exchange->conn == conns[!which] || next[2].exchange->conn == conns[which]);
+    opf_engine_flush(c.engine);
+    for (int i = 0; i < 2; i++)
+        opf_exchange_free(first[i].exchange);
+    for (int i = 0; i < 3; i++)
+        opf_exchange_free(next[i].exchange);
+    end(&c, calls, 4);
+}
+
 /* Allows one stream at a time. */
 static void serve_one_at_a_time(int fd, int number, void *arg)
 {
