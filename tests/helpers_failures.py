@@ -12,14 +12,12 @@ Script = list[list[Any]]
 OK = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
 CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 GOOD: Script = [["request"], ["send", OK], ["again"]]
-PATIENCE = {"network_timeout": 0.3}
+PATIENCE = {"network_timeout": 1.0}
 
 
 def answers(*texts: str, then: str = "close") -> Script:
-    """A script that reads a request and sends the texts, a moment apart."""
-    pauses = [["pause", 0.1]] * len(texts)
-    sends = [step for text, pause in zip(texts, pauses, strict=True) for step in (text, pause)]
-    steps = [step if isinstance(step, list) else ["send", step] for step in sends]
+    """A script that reads a request and sends the texts, each when the one before was taken."""
+    steps = [step for text in texts for step in (["send", text], ["taken"])]
     return [["request"], *steps, [then]]
 
 
@@ -75,7 +73,7 @@ def reset(name: str, where: str, *texts: str, status: int = 0) -> Failure:
 
 def silent(name: str, where: str, *texts: str, status: int = 0) -> Failure:
     phase = "body" if where == "receiving the body" else "wait"
-    text = f"no data from {{at}} for 0.3 s while {where}"
+    text = f"no data from {{at}} for 1 s while {where}"
     script = answers(*texts, then="hold")
     kind = "BodyTimeout" if phase == "body" else "ReadTimeout"
     return Failure(name, script, kind, TimeoutError, text, phase, status, attributes=PATIENCE)

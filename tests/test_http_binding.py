@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 import gevent
 import pytest
 from conftest import Listen
-from helpers import OURS, WAIT, make_user, refusing_port, run_script
+from helpers import OURS, WAIT, make_user, refusing_port, run_script, wait_until
 from locust.env import Environment
 from locust.event import EventHook
 from requests.exceptions import InvalidHeader
@@ -186,13 +186,14 @@ def test_credentials_replaced_between_two_tries(hostile: Listen) -> None:
         return request
 
     answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-    server = hostile([["request"], ["pause", 0.3], ["close"]], [["request"], ["send", answer]])
+    server = hostile([["request"], ["wait", "go"], ["close"]], [["request"], ["send", answer]])
     client, seen = make_client(server.url)
     client.max_retries = 1
     client.auth = ("user", "password")
     waiting = gevent.spawn(client.get, "/ok")
-    gevent.sleep(0.1)
+    wait_until(lambda: server.counts()["requests"] == 1, "the first try")
     client.auth = sign
+    server.open_gate("go")
     assert waiting.get(timeout=WAIT).request.headers["X-Signed"] == "yes"
     assert len(seen) == 1
 
@@ -232,12 +233,13 @@ def test_blanks_before_a_url_turn_no_verification_off(how: str, listen: Listen) 
 
 def test_base_url_changed_between_two_tries(hostile: Listen, listen: Listen) -> None:
     secure = listen(certificate="localhost.pem")
-    server = hostile([["request"], ["pause", 0.3], ["close"]])
+    server = hostile([["request"], ["wait", "go"], ["close"]])
     client, _ = make_client(server.url)
     client.max_retries = 1
     waiting = gevent.spawn(client.get, "/ok")
-    gevent.sleep(0.1)
+    wait_until(lambda: server.counts()["requests"] == 1, "the first try")
     client.base_url = secure.url
+    server.open_gate("go")
     assert isinstance(waiting.get(timeout=WAIT).error, CertificateError)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import gevent
 import pytest
-from gevent.pool import Pool
+from helpers import wait_until
 from parity import HTTP, Scenario, Scenarios, Subject, assert_same, attempt, each_of
 from parity_scenarios import COMMON
 from requests import exceptions
@@ -673,28 +673,32 @@ def pool_manager_shared_by_users(t: Subject) -> Any:
     return results
 
 
-def tokens(client: Any, count: int, delay: float) -> list[str]:
+def tokens(t: Subject, count: int, gate: str) -> list[str]:
     """What that many greenlets of a user get at the same time."""
 
     def get(i: int) -> str:
-        return str(client.get(f"/token/{i}?delay={delay}", name="token").text)
+        return str(t.client.get(f"/token/{i}?gate={gate}", name="token").text)
 
-    return Pool().map(get, range(count))
+    before = t.app.counts()["requests"]
+    jobs = [gevent.spawn(get, i) for i in range(count)]
+    wait_until(lambda: t.app.counts()["requests"] == before + count, "all requests")
+    t.app.open_gate(gate)
+    return [job.get() for job in jobs]
 
 
 @scenario(ordered=False)
 def greenlets_of_a_user(t: Subject) -> Any:
-    texts = tokens(t.client, 6, 0.2)
+    texts = tokens(t, 6, "first")
     assert texts == [str(i) for i in range(6)]
     assert t.app.counts()["connections"] == 6
-    texts += tokens(t.client, 6, 0.2)
+    texts += tokens(t, 6, "second")
     assert t.app.counts()["connections"] == 6
     return None
 
 
 @scenario(ordered=False)
 def more_greenlets_than_connections_are_kept(t: Subject) -> Any:
-    texts = tokens(t.client, 15, 0.5)
+    texts = tokens(t, 15, "all")
     assert texts == [str(i) for i in range(15)]
     assert t.app.counts()["connections"] == 15
     return None

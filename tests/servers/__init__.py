@@ -96,7 +96,7 @@ class Listener:
         return requests
 
     def clear(self) -> None:
-        """Forget counts and requests, but for the connections that are open."""
+        """Forget counts, requests and open gates, but for the connections that are open."""
         self.server.call("clear", port=self.port)
 
     def open_gate(self, name: str) -> None:

@@ -112,10 +112,10 @@ class Port:
         self.server_names: list[str | None] = []
         self.peers: list[dict[str, Any]] = []
         self.every = 0
-        self.gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.clear()
 
     def clear(self) -> None:
+        self.gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.accepted = 0
         self.most_open = len(self.connections)
         self.requests: deque[Request] = deque(maxlen=5000)

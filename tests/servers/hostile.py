@@ -140,6 +140,7 @@ class Port:
             self.connections = 0
             self.read, self.marks = [], []
             self.sent = 0
+            self.gates.clear()
 
     def counts(self) -> dict[str, Any]:
         return {
@@ -275,7 +276,7 @@ class Connection:
         time.sleep(seconds)
 
     def do_taken(self) -> None:
-        while on_the_way(self.peer):
+        while on_the_way(self.peer) and not self.port.closed.is_set():
             time.sleep(0.002)
 
     def do_wait(self, gate: str) -> None:
