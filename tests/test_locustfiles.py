@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import ENDING
 from helpers_standin import (
     H2,
     H2C,
@@ -88,15 +89,18 @@ def run(
     folder: Path,
     cwd: Path = ROOT,
     protocol: Protocol = HTTP1,
+    until: str = f"count('{NOTIFY}') == 20 and count('{STATE}') > 60",
     **environment: str,
 ) -> Run:
-    """Runs a scenario's quick profile, shortened, headless, to its end."""
+    """Runs a scenario's quick profile headless, with all of its users, `until` it has come so far
+    (see `ENDING`)."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    short = {"OPSCORE_PROFILE": "quick", "OPSCORE_USERS": "20", "OPSCORE_DURATION": "3"}
-    probe, broken_off = folder / "probe.py", folder / "broken_off"
+    short = {"OPSCORE_PROFILE": "quick", "OPSCORE_USERS": "20", "OPSCORE_DURATION": "15"}
+    probe, ending, broken_off = folder / "probe.py", folder / "ending.py", folder / "broken_off"
     probe.write_text(PROBE)
-    short["BROKEN_OFF"] = str(broken_off)
-    files, command = [locustfile, probe], ["locust"]
+    ending.write_text(ENDING)
+    short |= {"BROKEN_OFF": str(broken_off), "UNTIL": until}
+    files, command = [locustfile, probe, ending], ["locust"]
     if protocol is not HTTP1:
         files.append(folder / protocol.write_locustfile(folder))
         command = ["opscore_fast", *protocol.users]
@@ -105,7 +109,6 @@ def run(
         [
             *(sys.executable, "-m", *command, "--headless", "--only-summary"),
             *("-f", ",".join(map(str, files)), "--host", url),
-            # The CSV files are written once a second, and not at the end.
             *("--csv", str(folder / "run"), "--json-file", str(folder / "run")),
             # Locust lets users end the request that they are in, so that both sides know of it.
             *("--stop-timeout", "20"),
@@ -204,8 +207,9 @@ def test_the_key_is_read_from_the_environment(tmp_path: Path) -> None:
 
 def test_nothing_listens(standin: Standin, tmp_path: Path) -> None:
     standin.stop()
-    changes = {"OPSCORE_USERS": "2", "OPSCORE_DURATION": "2"}
-    finished = run(SCENARIOS / "scenario_0.py", standin.url, tmp_path, **changes)
+    until = f"count('{NOTIFY}') >= 2"
+    path = SCENARIOS / "scenario_0.py"
+    finished = run(path, standin.url, tmp_path, until=until, OPSCORE_USERS="2")
     assert finished.code == 1
     assert list(finished.counts()) == [("POST", NOTIFY)]
     assert finished.counts() == finished.counts("num_failures")
