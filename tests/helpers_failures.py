@@ -204,6 +204,23 @@ FAILURES = [
         200,
         max_response_body=1000000,
     ),
+    *(
+        Failure(
+            f"endless {what} of chunks",
+            [["request"], ["send", CHUNKED + begin], ["flood", text]],
+            "BodyProtocolError",
+            Exception,
+            "response from {at} is not valid HTTP: too much besides the data in the chunked coding",
+            "body",
+            200,
+        )
+        for what, begin, text in (
+            ("sizes", "", "0000"),
+            ("padding", "1", "    "),
+            ("text", "1;", "endless"),
+            ("extensions", "", f"1;{'x' * 1000}\r\ny\r\n"),
+        )
+    ),
     too_large(
         "a gzip bomb",
         [["request"], ["send", coded("gzip", gzip.compress(b"\0" * (20 << 20)))], *GOOD[:2]],

@@ -313,6 +313,12 @@ ODD = [
         "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nfine",
     ),
     Odd("chunk extensions", CHUNKED + '2;a=b\r\nfi\r\n2;c="d;e"\r\nne\r\n0;f\r\n\r\n'),
+    Odd("a long extension", CHUNKED + f"4;{'x' * 60000}\r\nfine\r\n0\r\n\r\n"),
+    Odd(
+        "extensions longer than their chunks",
+        CHUNKED + f"1;{'x' * 250}\r\ny\r\n" * 2000 + "0\r\n\r\n",
+        b"y" * 2000,
+    ),
     Odd("chunk sizes with zeros", CHUNKED + "0004\r\nfine\r\n000\r\n\r\n"),
     Odd("trailers", CHUNKED + "4\r\nfine\r\n0\r\nX-After: 1\r\nContent-Length: 99\r\n\r\n"),
     Odd("no reason", "HTTP/1.1 200\r\nContent-Length: 4\r\n\r\nfine"),

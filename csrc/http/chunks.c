@@ -68,10 +68,21 @@ static opf_chunks_state expect(opf_chunks *chunks, uint8_t c, uint8_t wanted, ui
     return OPF_CHUNKS_MORE;
 }
 
+/* A chunk's data is to begin: it makes up for what stands around it. */
+static void settle_excess(opf_chunks *chunks)
+{
+    uint64_t due = chunks->left < OPF_CHUNKS_EXCESS
+                       ? OPF_CHUNKS_EXCESS_A_CHUNK + chunks->left * OPF_CHUNKS_EXCESS_A_BYTE
+                       : chunks->excess;
+    chunks->excess -= due < chunks->excess ? due : chunks->excess;
+}
+
 /* Takes a byte that is no data. */
 static opf_chunks_state take(opf_chunks *chunks, uint8_t c)
 {
     int digit;
+    if (++chunks->excess > OPF_CHUNKS_EXCESS)
+        return refuse(chunks, "too much besides the data in the chunked coding");
     switch (chunks->at) {
     case FIRST_DIGIT:
     case DIGITS:
@@ -86,6 +97,7 @@ static opf_chunks_state take(opf_chunks *chunks, uint8_t c)
     case SIZE_LF:
         if (!chunks->left && c == '\n')
             return OPF_CHUNKS_LAST;
+        settle_excess(chunks);
         return expect(chunks, c, '\n', DATA);
     case DATA_CR:
         return expect(chunks, c, '\r', DATA_LF);

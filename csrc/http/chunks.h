@@ -1,8 +1,8 @@
 /* The chunked transfer coding (RFC 9112, 7.1), up to the trailers.
  *
  * To the letter where it says how much is to come, as whoever counts otherwise takes part of one
- * response for the next; blanks may follow a size, and extensions say nothing to us. Storage of the
- * caller. One thread.
+ * response for the next; blanks may follow a size, and extensions say nothing to us, of which there
+ * is an end. Storage of the caller. One thread.
  */
 #ifndef OPF_HTTP_CHUNKS_H
 #define OPF_HTTP_CHUNKS_H
@@ -16,9 +16,15 @@ typedef enum opf_chunks_state {
     OPF_CHUNKS_BAD
 } opf_chunks_state;
 
+/* Bytes besides the data that may come, and how many more with each chunk and each byte of it. */
+#define OPF_CHUNKS_EXCESS (64U << 10)
+#define OPF_CHUNKS_EXCESS_A_CHUNK 256
+#define OPF_CHUNKS_EXCESS_A_BYTE 2
+
 typedef struct opf_chunks {
-    uint64_t left; /* of this chunk's data */
-    uint8_t at;    /* part of a chunk; 0: a size is due */
+    uint64_t left;   /* of this chunk's data */
+    uint64_t excess; /* bytes besides the data, beyond those that go with it */
+    uint8_t at;      /* part of a chunk; 0: a size is due */
     const char *why;
 } opf_chunks;
 

@@ -448,7 +448,7 @@ static opf_h1_state state_of(const opf_h1 *h1)
     return h1->part == OPF_H1_WHOLE ? OPF_H1_DONE : OPF_H1_MORE;
 }
 
-/* Endless chunk extensions and trailers are bounded by what the limits allow. */
+/* Small chunks and endless trailers are bounded by what the limits allow. */
 static void check_framing(opf_h1 *h1)
 {
     if (!h1->message->streamed && h1->body_bytes / 8 > h1->max_body + h1->max_headers)
