@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ALL_USERS, Connect, Users, client_of, local_environment
+from helpers import ALL_USERS, Connect, Users, client_of, kill_started, local_environment
 from helpers_http2 import as_json
 from helpers_twins import Twins, twins
 from locust.env import Environment
@@ -44,6 +44,12 @@ def hostile_server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def http2_server() -> Iterator[Server]:
     yield from _server("servers.http2")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_runs_on() -> Iterator[None]:
+    yield
+    kill_started()
 
 
 @pytest.fixture

@@ -289,10 +289,13 @@ class Run:
         return self.output.count("Traceback (most recent call last)") - known
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
 def python(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.Popen[str]:
     """Start this Python with additions to the environment; its output and errors come together by
-    stdout."""
-    return subprocess.Popen(
+    stdout. It is killed with the end of the test, if it still runs then."""
+    process = subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "160", **environment},
@@ -301,6 +304,17 @@ def python(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.
         stderr=subprocess.STDOUT,
         text=True,
     )
+    _started.append(process)
+    return process
+
+
+def kill_started() -> None:
+    """Kill what `python` has started and still runs, as a failed test has not waited for it."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 PATIENT = """

@@ -26,8 +26,8 @@ def sent(listener: Listener, kind: str = "") -> list[dict[str, Any]]:
 
 
 def gone(listener: Listener) -> None:
-    """Wait until the server has seen the end of all connections of the port, for 20 s at most."""
-    for _ in range(2000):
+    """Wait until the server has seen the end of all connections of the port, for 60 s at most."""
+    for _ in range(6000):
         if not listener.counts()["open"]:
             return
         time.sleep(0.01)

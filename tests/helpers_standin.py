@@ -22,7 +22,7 @@ KEY = "test-api-key"
 AUTHORITY = str(CERTIFICATES / "authority.pem")
 TLS = ("--tls-cert", str(CERTIFICATES / "localhost.pem"))
 """Options for a stand-in with TLS, whose certificate is AUTHORITY's."""
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 """Seconds after which a test gives up waiting."""
 
 

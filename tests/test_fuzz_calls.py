@@ -24,7 +24,7 @@ def test_calls_at_random(seed: int, app: Listener) -> None:
         env={**environment, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=160,
     )
     assert run.returncode == 0, run.stderr[-4000:]
     assert run.stdout.splitlines() == [f"{seed + i} True 0 0" for i in range(RUNS)]
