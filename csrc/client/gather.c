@@ -6,7 +6,7 @@
 
 #define PERIOD_NS 1000000 /* of which it is told whether the thread was busy */
 #define WAITED_PART 8     /* it was if it waited for less than that part of it */
-#define FEW 8             /* responses, for which looking was not worth it */
+#define FEW 16            /* responses, for which looking was not worth it */
 #define PART 8            /* of the streams under way: the server has the others to do */
 #define REST_NS 20000
 

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "client/gather.h"
 
-#define MANY 100 /* streams under way */
+#define MANY 200 /* streams under way */
 
 /* Lets a while go by, of which a part was spent waiting. */
 static void spend(opf_gather *gather, uint64_t *now, uint64_t waited, uint64_t ns)
@@ -26,10 +26,10 @@ TEST(a_busy_thread_rests_when_little_has_come)
     spend(&gather, &now, 0, OPF_NS_PER_S); /* the first period began long ago */
     spend(&gather, &now, 0, 2 * OPF_NS_PER_MS);
     CHECK(is_due(&gather, 1, MANY));
-    CHECK(is_due(&gather, 7, MANY));
-    CHECK(!is_due(&gather, 0, MANY)); /* it was something else that came */
-    CHECK(!is_due(&gather, 8, MANY)); /* it was worth it */
-    CHECK(!is_due(&gather, 1, 8));    /* the server may run out of work */
+    CHECK(is_due(&gather, 15, MANY));
+    CHECK(!is_due(&gather, 0, MANY));  /* it was something else that came */
+    CHECK(!is_due(&gather, 16, MANY)); /* it was worth it */
+    CHECK(!is_due(&gather, 1, 8));     /* the server may run out of work */
     CHECK(is_due(&gather, 1, 16));
     CHECK(!is_due(&gather, 2, 16));
     CHECK(is_due(&gather, 1, MANY));
