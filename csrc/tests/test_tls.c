@@ -240,8 +240,8 @@ TEST(no_answer_is_no_success)
 #define RECORD_MORE 29 /* bytes that TLS 1.2 puts around one, with the usual cipher */
 
 /* A server on a Unix socket, which takes whole records or nothing, so that it is known when it is
- * full. Its first client tells how many fit, the second one is asked to renegotiate with exactly
- * those on their way: its answer to that has to wait. */
+ * full. Its first client tells how many fit, the others are asked to renegotiate with exactly those
+ * on their way: their answer to that has to wait. */
 typedef struct jam {
     int listener;
     char path[64];
@@ -263,13 +263,17 @@ static bool jam_measure(jam *j)
     return j->body > 0;
 }
 
-static void jam_renegotiate(jam *j)
+/* begins: a part of the answer comes first, in the same piece. */
+static void jam_renegotiate(jam *j, bool begins)
 {
+    static const char begin[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
     side s;
     char data[RECORD];
     int fd = accept(j->listener, NULL, NULL);
     if (side_init(&s, fd, TLS1_2_VERSION) && side_flush(&s)) {
         usleep(300000);
+        if (begins)
+            side_write(&s, begin);
         SSL_renegotiate(s.ssl);
         SSL_do_handshake(s.ssl);
         side_flush(&s);
@@ -278,8 +282,10 @@ static void jam_renegotiate(jam *j)
         while (open && SSL_renegotiate_pending(s.ssl)) /* the request comes first */
             if (SSL_read(s.ssl, data, sizeof(data)) <= 0)
                 open = side_flush(&s) && (!SSL_renegotiate_pending(s.ssl) || side_fill(&s));
+        if (open && !begins)
+            side_write(&s, begin);
         if (open)
-            side_write(&s, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            side_write(&s, "ok");
         side_flush(&s);
         peer_wait_closed(fd);
     }
@@ -289,8 +295,10 @@ static void jam_renegotiate(jam *j)
 
 static void *jam_serve(void *arg)
 {
-    if (jam_measure(arg))
-        jam_renegotiate(arg);
+    if (jam_measure(arg)) {
+        jam_renegotiate(arg, false);
+        jam_renegotiate(arg, true);
+    }
     return NULL;
 }
 
@@ -321,17 +329,26 @@ TEST(receiving_waits_until_it_can_write)
     CHECK_EQ_INT(call_submit(&post, engine, pool, "POST", true, 443, body, size), 0);
     CHECK(call_drive(engine, &post.done, 1)); /* the server closes */
     CHECK(j.body > 0 && j.body < size);
-    CHECK_EQ_INT(call_submit(&post, engine, pool, "POST", true, 443, body, j.body), 0);
-    bool done = call_drive(engine, &post.done, 2);
-    opf_failure failure = opf_exchange_result(post.exchange)->failure;
+    bool done[2];
+    opf_failure failures[2];
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ_INT(call_submit(&post, engine, pool, "POST", true, 443, body, j.body), 0);
+        done[i] = call_drive(engine, &post.done, 2 + i);
+        failures[i] = opf_exchange_result(post.exchange)->failure;
+        if (!done[i])
+            opf_exchange_cancel(post.exchange);
+        opf_pool_close_idle(pool);
+    }
     opf_exchange_free(post.exchange);
     opf_pool_free(pool);
     opf_engine_free(engine);
     pthread_join(j.thread, NULL);
     close(j.listener);
     free(body);
-    CHECK(done);
-    CHECK_EQ_INT(failure, OPF_FAIL_NONE);
+    for (int i = 0; i < 2; i++) {
+        CHECK(done[i]);
+        CHECK_EQ_INT(failures[i], OPF_FAIL_NONE);
+    }
 }
 
 #ifdef OPF_FAULTS

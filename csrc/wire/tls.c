@@ -22,7 +22,7 @@ typedef struct tls_side {
     opf_tls_sessions *sessions; /* NULL: none are kept */
     SSL_SESSION *known;         /* held: the stream's own that needs no keeping; or NULL */
     uint32_t receives;          /* from the socket, in the call under way */
-    int ended;                  /* OPF_IO_EOF or OPF_IO_ERROR behind what was received; or 0 */
+    int behind;                 /* OPF_IO_* but READ, behind what was received last; or 0 */
     bool open;                  /* the handshake is over */
     bool broken;                /* nothing more may be written, not even a farewell */
 } tls_side;
@@ -229,14 +229,16 @@ static int tls_handshake(opf_stream *stream)
 }
 
 /* Receives of as many records as there are: servers of HTTP/2 send one for each small response.
- * What ends the stream behind them is told the next time, as OpenSSL says it but once. */
+ * What ends the stream behind them, which OpenSSL says but once, is told the next time, and so is
+ * what has to be written before there is more. */
 static ssize_t tls_recv(opf_stream *stream, uint8_t *data, size_t size)
 {
     tls_side *side = stream->tls;
     size_t total = 0, n;
     int ret = 1;
-    if (side->ended)
-        return side->ended;
+    if (side->behind == OPF_IO_EOF || side->behind == OPF_IO_ERROR)
+        return side->behind;
+    side->behind = 0;
     ERR_clear_error();
     side->receives = 0;
     do {
@@ -247,8 +249,8 @@ static ssize_t tls_recv(opf_stream *stream, uint8_t *data, size_t size)
     int out = ret == 1 ? 0 : outcome(stream, ret);
     if (!total)
         return out;
-    if (out == OPF_IO_EOF || out == OPF_IO_ERROR)
-        side->ended = out;
+    if (out != OPF_IO_READ)
+        side->behind = out;
     return (ssize_t)total;
 }
 
@@ -277,7 +279,7 @@ static ssize_t tls_send(opf_stream *stream, const struct iovec *pieces, int n)
 static bool tls_pending(const opf_stream *stream)
 {
     const tls_side *side = stream->tls;
-    return side->ended || SSL_has_pending(side->ssl) == 1;
+    return side->behind || SSL_has_pending(side->ssl) == 1;
 }
 
 static bool tls_idle(opf_stream *stream)
