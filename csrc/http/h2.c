@@ -91,11 +91,26 @@ static void end(opf_h2 *h2, opf_h2_stream *stream)
     h2->events->ended(stream);
 }
 
+/* Has what may be on its way yet of a stream that ends before its response does be no flood. */
+static void expect_rest(opf_h2 *h2)
+{
+    opf_h2_patience_grant(&h2->patience, h2->options.window / SMALL_FRAME);
+}
+
+/* Fails a stream that nghttp2 resets. */
+static void fail_received(opf_h2 *h2, opf_h2_stream *stream, opf_failure failure,
+                          const char *detail)
+{
+    if (stream->failure == OPF_FAIL_NONE)
+        expect_rest(h2);
+    fail_stream(stream, failure, detail);
+}
+
 /* Has the server know that we want no more of a stream, which nghttp2 is to forget. */
 static void reset(opf_h2 *h2, const opf_h2_stream *stream)
 {
+    expect_rest(h2);
     /* without memory for it the stream ends with the connection */
-    opf_h2_patience_grant(&h2->patience, h2->options.window / SMALL_FRAME);
     nghttp2_session_set_stream_user_data(h2->session, stream->id, NULL);
     nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_CANCEL);
 }
@@ -103,12 +118,12 @@ static void reset(opf_h2 *h2, const opf_h2_stream *stream)
 /* Responses */
 
 /* Whether len more bytes of names and values are over the limit. */
-static bool is_over(const opf_h2 *h2, opf_h2_stream *stream, size_t len)
+static bool is_over(opf_h2 *h2, opf_h2_stream *stream, size_t len)
 {
     stream->head_bytes += len;
     if (stream->head_bytes <= h2->options.max_headers)
         return false;
-    fail_stream(stream, OPF_FAIL_HEADERS_SIZE, NULL);
+    fail_received(h2, stream, OPF_FAIL_HEADERS_SIZE, NULL);
     return true;
 }
 
@@ -155,7 +170,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         h2->events->moved(stream);
     if (ret == 0)
         return 0;
-    fail_stream(stream, OPF_FAIL_NOMEM, NULL);
+    fail_received(h2, stream, OPF_FAIL_NOMEM, NULL);
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -166,7 +181,7 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
     opf_h2_stream *stream = stream_of(arg, frame->hd.stream_id);
     (void)session, (void)name, (void)name_len, (void)value, (void)value_len, (void)flags;
     if (stream)
-        fail_stream(stream, OPF_FAIL_PROTOCOL, opf_h2_objection(NGHTTP2_ERR_HTTP_HEADER));
+        fail_received(arg, stream, OPF_FAIL_PROTOCOL, opf_h2_objection(NGHTTP2_ERR_HTTP_HEADER));
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -333,7 +348,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     if (!detail)
         detail = opf_h2_violation(NGHTTP2_PROTOCOL_ERROR);
     if (stream)
-        fail_stream(stream, OPF_FAIL_PROTOCOL, detail);
+        fail_received(h2, stream, OPF_FAIL_PROTOCOL, detail);
     else
         fail_session(h2, OPF_FAIL_PROTOCOL, detail);
     return 0;

@@ -754,6 +754,48 @@ TEST(a_head_over_the_limit_fails_and_the_connection_goes_on)
     end(&c, &one, 1);
 }
 
+/* Answers one request with a head that is too large and many small pieces of a body, as if they had
+ * been under way when the client gave up, and then another. */
+static void serve_small_pieces(int fd, int number, void *arg)
+{
+    enum { PIECES = 20000, PIECE = 16 }; /* less than the window */
+    static uint8_t pieces[PIECES][9 + PIECE];
+    frame f;
+    uint32_t stream, other;
+    size_t body;
+    char head[7 + 4000] = STATUS_200 "\0\1a\x7f\xa1\x1e"; /* a field of 4,000 bytes */
+    (void)number, (void)arg;
+    memset(head + 7, 'b', 4000);
+    if (!frames_begin(fd, NULL, 0) || !frames_request(fd, &f, &stream, &body) ||
+        !frames_request(fd, &f, &other, &body) ||
+        !frames_send(fd, FRAME_HEADERS, FRAME_END_HEADERS, stream, head, sizeof(head)))
+        return;
+    for (int i = 0; i < PIECES; i++) {
+        pieces[i][2] = PIECE;
+        pieces[i][8] = (uint8_t)stream;
+    }
+    const uint8_t *at = pieces[0], *end = at + sizeof(pieces);
+    for (ssize_t n; at < end; at += n)
+        if ((n = send(fd, at, (size_t)(end - at), MSG_NOSIGNAL)) <= 0)
+            return;
+    if (frames_answer(fd, other, "ok"))
+        peer_wait_closed(fd);
+}
+
+TEST(what_was_under_way_on_a_stream_that_has_failed_is_no_flood)
+{
+    client c;
+    call calls[2] = {0};
+    CHECK(client_init_with(&c, serve_small_pieces, NULL, (opf_pool_options){.max_headers = 3000}));
+    submit_all(&c, calls, 2);
+    for (int i = 0; i < 2; i++)
+        CHECK(call_drive(c.engine, &calls[i].done, 1));
+    CHECK_EQ_INT(result_of(&calls[0])->failure, OPF_FAIL_HEADERS_SIZE);
+    check_body(&calls[1], "ok");
+    CHECK_EQ_INT(peer_count(c.server), 1);
+    end(&c, calls, 2);
+}
+
 static const script interim = {
     "interim",
     BYTES(HEADERS("\x13") "\x08\3"
