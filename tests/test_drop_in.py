@@ -249,14 +249,14 @@ def test_master_and_workers(folder: Path, app: Listener, master: str) -> None:
     """Workers get the locustfile from the master; whose classes they have is their own matter."""
     bound = distributed()
     main = start(folder, app, "--master", "--expect-workers", "2", *bound[:4], module=master)
-    elsewhere = folder / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "helper_module.py").write_text(HELPER)
     command = ("-m", "opscore_fast", "-f", "-", "--worker", *bound[4:])
-    workers = [
-        python(*command, cwd=elsewhere),
-        python(*command, "--keep", "HttpUser", cwd=elsewhere),
-    ]
+    workers = []
+    for name, options in (("first", ()), ("second", ("--keep", "HttpUser"))):
+        elsewhere = folder / name
+        elsewhere.mkdir()
+        (elsewhere / "helper_module.py").write_text(HELPER)
+        # Locust writes what it gets into the folder for temporary files, by the master's names.
+        workers.append(python(*command, *options, cwd=elsewhere, TMPDIR=str(elsewhere)))
     run = finish(main)
     first, second = (finish(worker) for worker in workers)
     assert (run.code, first.code, second.code) == (0, 0, 0), run.output + first.output
@@ -265,6 +265,7 @@ def test_master_and_workers(folder: Path, app: Listener, master: str) -> None:
     assert whose(second.output) == expected("HttpSession", "HttpUser")
     check_counts(folder, app)
     assert agents(app)["/token/fast"] == {"opscore-fast"}
+    assert (folder / "first" / "locustfile.py").exists()
 
 
 # ---- locust with a changed import
