@@ -12,6 +12,8 @@
 
 void opf_gather_note_wait(opf_gather *gather, uint64_t from, uint64_t to)
 {
+    if (!gather->since)
+        gather->since = from;
     gather->waited += to - from;
     if (to - gather->since < PERIOD_NS)
         return;
@@ -22,6 +24,8 @@ void opf_gather_note_wait(opf_gather *gather, uint64_t from, uint64_t to)
 
 void opf_gather_note_poll(opf_gather *gather, uint32_t came, uint32_t n_streams)
 {
+    if (!n_streams) /* waits are noted while there are some */
+        *gather = (opf_gather){0};
     gather->is_due = gather->is_busy && came && came < FEW && came < n_streams / PART;
 }
 

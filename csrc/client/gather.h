@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 typedef struct opf_gather {
-    uint64_t since;  /* begin of the period, monotonic ns */
+    uint64_t since;  /* begin of the period, monotonic ns; 0: the next wait begins one */
     uint64_t waited; /* ns of it for which there was nothing to do */
     bool is_busy;    /* the period before was spent working, or resting */
     bool is_due;     /* the last poll has brought little */

@@ -54,4 +54,19 @@ TEST(a_thread_that_waits_does_not_rest)
     CHECK(!is_due(&gather, 1, MANY));
 }
 
+TEST(what_was_before_there_were_streams_does_not_count)
+{
+    opf_gather gather = {0};
+    uint64_t now = OPF_NS_PER_S;
+    spend(&gather, &now, 0, OPF_NS_PER_S);
+    spend(&gather, &now, 0, 2 * OPF_NS_PER_MS);
+    CHECK(is_due(&gather, 1, MANY));
+    CHECK(!is_due(&gather, 1, 0)); /* the last one has ended */
+    now += 10 * OPF_NS_PER_S;      /* of which nobody takes note */
+    spend(&gather, &now, 100000, 100000);
+    CHECK(!is_due(&gather, 1, MANY));
+    spend(&gather, &now, 0, 2 * OPF_NS_PER_MS);
+    CHECK(is_due(&gather, 1, MANY));
+}
+
 OPF_TEST_MAIN
