@@ -81,6 +81,6 @@ def test_c(engine: Engine, name: str) -> None:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        timeout=60,
+        timeout=120,
     )
     assert run.returncode == 0, f"{name} ended with {run.returncode}:\n{run.stdout}"

@@ -14,7 +14,7 @@
 #include "opf.h"
 #include "peer.h"
 
-#define SHORTLY (100 * OPF_NS_PER_MS) /* a time-out that is to strike, or must not */
+#define SHORTLY (300 * OPF_NS_PER_MS) /* a time-out that is to strike, or must not */
 #define MIB (1U << 20)
 #define PIECES_MAX 8
 
