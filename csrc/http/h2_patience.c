@@ -24,9 +24,8 @@ void opf_h2_patience_grant(opf_h2_patience *patience, uint64_t frames)
 }
 
 /* Takes note of a head that is whole. */
-static void note_head(opf_h2_patience *patience)
+static void note_head(opf_h2_patience *patience, const uint8_t *head)
 {
-    const uint8_t *head = patience->head;
     patience->payload = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
     patience->type = head[3];
     patience->head_len = 0;
@@ -52,9 +51,15 @@ uint64_t opf_h2_patience_cost(opf_h2_patience *patience, const uint8_t *data, si
         at += skipped;
         if (at == len)
             break;
+        if (!patience->head_len && len - at >= sizeof(patience->head)) { /* as nearly always */
+            note_head(patience, data + at);
+            at += sizeof(patience->head);
+            frames++;
+            continue;
+        }
         at += take_head(patience, data + at, len - at);
         if (patience->head_len == sizeof(patience->head)) {
-            note_head(patience);
+            note_head(patience, patience->head);
             frames++;
         }
     }
