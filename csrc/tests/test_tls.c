@@ -40,6 +40,16 @@ static void client_fini(client *c)
     peer_free(c->server);
 }
 
+/* Requests and waits. Returns the result, or NULL. */
+static const opf_result *fetch(client *c, call *get)
+{
+    get->done = 0;
+    if (call_submit(get, c->engine, c->pool, "GET", true, peer_port(c->server), "", 0) != 0 ||
+        !call_drive(c->engine, &get->done, 1))
+        return NULL;
+    return opf_exchange_result(get->exchange);
+}
+
 #define RECORDS 150
 
 /* One record for each chunk, and all of them in one segment: what streaming servers send. */
@@ -67,11 +77,10 @@ TEST(many_records_in_one_piece)
     call get = {0};
     CHECK(client_init(&c, serve_records, 0));
     for (int i = 0; i < 3; i++) {
-        CHECK_EQ_INT(call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0),
-                     0);
-        CHECK(call_drive(c.engine, &get.done, i + 1));
-        CHECK_EQ_INT(opf_exchange_result(get.exchange)->failure, OPF_FAIL_NONE);
-        CHECK_EQ_INT(opf_exchange_result(get.exchange)->body_len, RECORDS);
+        const opf_result *result = fetch(&c, &get);
+        CHECK(result);
+        CHECK_EQ_INT(result->failure, OPF_FAIL_NONE);
+        CHECK_EQ_INT(result->body_len, RECORDS);
     }
     CHECK_EQ_INT(peer_count(c.server), 1);
     opf_exchange_free(get.exchange);
@@ -99,10 +108,8 @@ TEST(an_answer_too_many_is_nobodys)
     call get = {0};
     CHECK(client_init(&c, serve_too_much, 0));
     for (int i = 0; i < 4; i++) {
-        CHECK_EQ_INT(call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0),
-                     0);
-        CHECK(call_drive(c.engine, &get.done, i + 1));
-        const opf_result *result = opf_exchange_result(get.exchange);
+        const opf_result *result = fetch(&c, &get);
+        CHECK(result);
         CHECK_EQ_INT(result->failure, OPF_FAIL_NONE);
         CHECK_BYTES(result->body, result->body_len, "right");
     }
@@ -129,9 +136,8 @@ TEST(an_answer_with_the_handshake)
     client c;
     call get = {0};
     CHECK(client_init(&c, serve_early, 0));
-    CHECK_EQ_INT(call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0), 0);
-    CHECK(call_drive(c.engine, &get.done, 1));
-    const opf_result *result = opf_exchange_result(get.exchange);
+    const opf_result *result = fetch(&c, &get);
+    CHECK(result);
     CHECK_EQ_INT(result->status, 503);
     CHECK_BYTES(result->body, result->body_len, "busy");
     opf_exchange_free(get.exchange);
@@ -159,9 +165,8 @@ TEST(a_failure_behind_an_answer_in_the_same_piece)
     client c;
     call get = {0};
     CHECK(client_init(&c, serve_garbage, 0));
-    CHECK_EQ_INT(call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0), 0);
-    CHECK(call_drive(c.engine, &get.done, 1));
-    const opf_result *result = opf_exchange_result(get.exchange);
+    const opf_result *result = fetch(&c, &get);
+    CHECK(result);
     CHECK_EQ_INT(result->status, 200);
     CHECK_EQ_INT(result->failure, OPF_FAIL_TLS);
     CHECK(result->detail && strstr(result->detail, "bad record mac"));
@@ -188,9 +193,8 @@ TEST(a_farewell_behind_an_answer_in_the_same_piece)
     client c;
     call get = {0};
     CHECK(client_init(&c, serve_farewell, 0));
-    CHECK_EQ_INT(call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0), 0);
-    CHECK(call_drive(c.engine, &get.done, 1));
-    const opf_result *result = opf_exchange_result(get.exchange);
+    const opf_result *result = fetch(&c, &get);
+    CHECK(result);
     CHECK_EQ_INT(result->failure, OPF_FAIL_NONE);
     CHECK_BYTES(result->body, result->body_len, "abc");
     opf_exchange_free(get.exchange);
@@ -370,9 +374,8 @@ TEST(records_without_data_put_no_time_out_off)
     client c;
     call get = {0};
     CHECK(client_init(&c, serve_keys, 200 * OPF_NS_PER_MS));
-    CHECK_EQ_INT(call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0), 0);
-    CHECK(call_drive(c.engine, &get.done, 1));
-    const opf_result *result = opf_exchange_result(get.exchange);
+    const opf_result *result = fetch(&c, &get);
+    CHECK(result);
     CHECK_EQ_INT(result->failure, OPF_FAIL_READ_TIMEOUT);
     CHECK_EQ_INT(result->bytes_received, 0);
     opf_exchange_free(get.exchange);
@@ -401,9 +404,8 @@ TEST(records_without_data_end_no_turn_too_early)
     client c;
     call get = {0};
     CHECK(client_init(&c, serve_keys_first, 0));
-    CHECK_EQ_INT(call_submit(&get, c.engine, c.pool, "GET", true, peer_port(c.server), "", 0), 0);
-    CHECK(call_drive(c.engine, &get.done, 1));
-    const opf_result *result = opf_exchange_result(get.exchange);
+    const opf_result *result = fetch(&c, &get);
+    CHECK(result);
     CHECK_EQ_INT(result->failure, OPF_FAIL_NONE);
     CHECK_BYTES(result->body, result->body_len, "right");
     opf_exchange_free(get.exchange);
