@@ -184,12 +184,14 @@ def test_half_a_proxy_is_refused(environment: Environment) -> None:
         made(environment)
 
 
+@pytest.mark.parametrize("lag", [0, 0.2])
 @pytest.mark.parametrize("certificate", ["", "localhost.pem"])
 def test_connect(
-    client: MakeClient, kind: str, listen: Listen, proxy: Listen, certificate: str
+    client: MakeClient, kind: str, listen: Listen, proxy: Listen, certificate: str, lag: float
 ) -> None:
+    """Also where the server's session tickets come along with its answer, in one piece."""
     secure = listen(certificate="localhost.pem")
-    through = proxy(certificate=certificate, login=LOGIN)
+    through = proxy(certificate=certificate, login=LOGIN, lag=lag)
     scheme = "https" if certificate else "http"
     authority = str(CERTIFICATES / "authority.pem")
     own = {"ca_bundle": authority, "insecure": False} if kind == "FastHttpUser" else {}

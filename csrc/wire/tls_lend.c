@@ -60,7 +60,6 @@ int opf_tls_context_lend(opf_tls_context *context, void *ssl_ctx, const char **w
     SSL_CTX *from = context->ctx, *to = ssl_ctx;
     SSL_CTX_set_options(to,
                         SSL_CTX_get_options(from)); /* among them versions that are not wanted */
-    SSL_CTX_clear_mode(to, SSL_MODE_AUTO_RETRY); /* or records without data would keep us there */
     SSL_CTX_set1_cert_store(to, SSL_CTX_get_cert_store(from));
     SSL_CTX_set_verify(to, SSL_CTX_get_verify_mode(from), NULL);
     SSL_CTX_set_security_level(to, SSL_CTX_get_security_level(from));

@@ -7,6 +7,7 @@ port does is said by the options of ``listen``:
   login        USER:PASSWORD that it wants, by Basic or by SOCKS's own way; empty: none
   refuse       status that it answers CONNECT with; 0: it opens the tunnel
   certificate  the HTTP proxy speaks TLS itself
+  lag          seconds that a tunnel waits before it passes on what the server has said meanwhile
 
 ``counts`` gives the connections and the tunnels, ``requests`` what was asked: for each request the
 first line and the headers, in lower case; of SOCKS, host and port.
@@ -32,10 +33,11 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Port:
     """A listening port, its options and what was asked of it."""
 
-    def __init__(self, kind: str, login: str, refuse: int) -> None:
+    def __init__(self, kind: str, login: str, refuse: int, lag: float) -> None:
         self.serve = {"http": self.serve_http, "socks5": self.serve_socks}[kind]
         self.login = login
         self.refuse = refuse
+        self.lag = lag
         self.server: asyncio.Server | None = None
         self.tasks: set[asyncio.Task[Any]] = set()
         self.clear()
@@ -154,18 +156,22 @@ class Port:
             return
         self.tunnels += 1
         client[1].write(good)
-        await asyncio.gather(_pipe(client[0], server[1]), _pipe(server[0], client[1]))
+        await asyncio.gather(_pipe(client[0], server[1]), _pipe(server[0], client[1], self.lag))
 
 
 def _split(line: str) -> tuple[str, str, str]:
     return line.partition(":")
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pipe(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lag: float = 0
+) -> None:
     with contextlib.suppress(OSError):
+        await asyncio.sleep(lag)
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+            await asyncio.sleep(lag)
     writer.close()
 
 
@@ -176,9 +182,14 @@ class Proxies:
         self.ports: dict[int, Port] = {}
 
     async def listen(
-        self, kind: str = "http", login: str = "", refuse: int = 0, certificate: str = ""
+        self,
+        kind: str = "http",
+        login: str = "",
+        refuse: int = 0,
+        certificate: str = "",
+        lag: float = 0,
     ) -> int:
-        port = Port(kind, login, refuse)
+        port = Port(kind, login, refuse, lag)
         tls = None
         if certificate:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
