@@ -163,9 +163,7 @@ def _split(line: str) -> tuple[str, str, str]:
     return line.partition(":")
 
 
-async def _pipe(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lag: float = 0
-) -> None:
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lag: float = 0) -> None:
     with contextlib.suppress(OSError):
         await asyncio.sleep(lag)
         while data := await reader.read(65536):
