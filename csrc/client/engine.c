@@ -100,7 +100,8 @@ int opf_engine_poll(opf_engine *engine, int timeout_ms)
     engine->polls++;
     int done = opf_loop_dispatch(engine->loop);
     int reported = opf_exchange_report(engine);
-    opf_gather_note_poll(&engine->gather, (uint32_t)reported, engine->n_streams);
+    if (engine->waits)
+        opf_gather_note_poll(&engine->gather, (uint32_t)reported, engine->n_streams);
     done += reported;
     if (!opf_list_empty(&engine->unsent))
         flush(engine);

@@ -35,5 +35,5 @@ void opf_gather_rest(opf_gather *gather)
     if (!gather->is_due)
         return;
     gather->is_due = false;
-    nanosleep(&rest, NULL);
+    nanosleep(&rest, NULL); /* a signal may end it early */
 }

@@ -5,8 +5,9 @@
  * system calls for a request on this side and as many on the other, where one could do for ten. So
  * the thread rests before it looks again, as network cards put off interrupts, if the server has
  * enough to do meanwhile and the thread has been working without a pause: one that waits for the
- * server now and then takes each response at once. What is measured stays true, as the kernel has
- * stamped what comes meanwhile. One thread.
+ * server now and then takes each response at once. The kernel stamps what comes meanwhile, so a
+ * rest is in a response time only as far as several responses come in one receive, which has the
+ * stamp of the last. A member of its engine, all zero at first. One thread.
  */
 #ifndef OPF_CLIENT_GATHER_H
 #define OPF_CLIENT_GATHER_H
