@@ -50,6 +50,20 @@ static const opf_result *fetch(client *c, call *get)
     return opf_exchange_result(get->exchange);
 }
 
+/* One request to a server of its own: its response must have this body. */
+static void check_body(peer_fn *serve, const char *body)
+{
+    client c;
+    call get = {0};
+    CHECK(client_init(&c, serve, 0));
+    const opf_result *result = fetch(&c, &get);
+    CHECK(result);
+    CHECK_EQ_INT(result->failure, OPF_FAIL_NONE);
+    CHECK_BYTES(result->body, result->body_len, body);
+    opf_exchange_free(get.exchange);
+    client_fini(&c);
+}
+
 #define RECORDS 150
 
 /* One record for each chunk, and all of them in one segment: what streaming servers send. */
@@ -190,15 +204,7 @@ static void serve_farewell(int fd, int number, void *arg)
 
 TEST(a_farewell_behind_an_answer_in_the_same_piece)
 {
-    client c;
-    call get = {0};
-    CHECK(client_init(&c, serve_farewell, 0));
-    const opf_result *result = fetch(&c, &get);
-    CHECK(result);
-    CHECK_EQ_INT(result->failure, OPF_FAIL_NONE);
-    CHECK_BYTES(result->body, result->body_len, "abc");
-    opf_exchange_free(get.exchange);
-    client_fini(&c);
+    check_body(serve_farewell, "abc");
 }
 
 /* Wants to renegotiate in the middle of an upload, and goes away when the client waits for that. */
@@ -401,15 +407,7 @@ static void serve_keys_first(int fd, int number, void *arg)
 
 TEST(records_without_data_end_no_turn_too_early)
 {
-    client c;
-    call get = {0};
-    CHECK(client_init(&c, serve_keys_first, 0));
-    const opf_result *result = fetch(&c, &get);
-    CHECK(result);
-    CHECK_EQ_INT(result->failure, OPF_FAIL_NONE);
-    CHECK_BYTES(result->body, result->body_len, "right");
-    opf_exchange_free(get.exchange);
-    client_fini(&c);
+    check_body(serve_keys_first, "right");
 }
 
 TEST(each_allocation_fails_once)
